@@ -1,0 +1,1 @@
+"""The headless engine: everything that needs neither Qt nor QGIS."""
