@@ -1,0 +1,1 @@
+"""Encoders: image in, vector out, frozen while the analyst labels."""

@@ -1,0 +1,234 @@
+"""torchvision networks as encoders, from a local weights file and an explicit specification of their input.
+
+A weights file says nothing about what it was trained on: which bands, in which order, in which unit, how normalised,
+at which size. An encoder file (TOML) says so, and names the weights::
+
+    name = "squeezenet1_1-caffe"
+    architecture = "squeezenet1_1"            # or resnet18, resnet50
+    weights = "squeezenet1_1_imagenet.pth"    # beside this file, or an absolute path
+    sha256 = "..."                            # optional: the whole hash or its beginning
+
+    [input]
+    bands = ["B02", "B03", "B04"]             # in the order of the network's channels
+    unit = "byte"                             # reflectance | dn | byte (0-255) | fraction (0-1)
+    white = 0.27285                           # byte and fraction: the reflectance that becomes 255 or 1
+    mean = [104.0, 117.0, 123.0]              # in that unit, one a band
+    std = [1.0, 1.0, 1.0]
+    size_px = 64                              # tiles are resized to this
+
+Weights are read with ``weights_only=True`` or as safetensors, never by unpickling objects.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import EncoderError
+from .base import Encoder, EncoderCard
+
+# Input units per unit of reflectance; for byte and fraction the reflectance `white` becomes the unit's maximum.
+UNIT_MAXIMUM = {"byte": 255.0, "fraction": 1.0}
+UNIT_GAIN = {"reflectance": 1.0, "dn": 10_000.0}
+UNITS = (*UNIT_GAIN, *UNIT_MAXIMUM)
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a network expects at its input: ``(x - mean) / std`` with ``x`` in ``unit``, ``size_px`` square."""
+
+    bands: tuple[str, ...]
+    unit: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    size_px: int
+    white: float | None = None
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not self.bands or len(set(self.bands)) != len(self.bands):
+            problems.append("bands must name at least one band, each once")
+        if self.unit not in UNITS:
+            problems.append(f"unit must be one of {', '.join(UNITS)}, not {self.unit!r}")
+        if self.unit in UNIT_MAXIMUM and not (self.white and self.white > 0):
+            problems.append(f"unit {self.unit} needs `white`, the reflectance that becomes {UNIT_MAXIMUM[self.unit]:g}")
+        if len(self.mean) != len(self.bands) or len(self.std) != len(self.bands):
+            problems.append("mean and std need one number a band")
+        if any(value <= 0 for value in self.std):
+            problems.append("std must be above 0")
+        if self.size_px < 32:
+            problems.append("size_px must be 32 or more")
+        if problems:
+            raise EncoderError(
+                "The encoder's input specification is not usable.",
+                hint="Correct the [input] table of the encoder file.",
+                details="\n".join(problems),
+            )
+
+    def prepare(self, reflectance: torch.Tensor) -> torch.Tensor:
+        """``(B, bands, H, W)`` reflectance -> ``(B, bands, size_px, size_px)`` in the network's unit, normalised."""
+        if self.unit in UNIT_MAXIMUM:
+            assert self.white is not None
+            pixels = (reflectance * (UNIT_MAXIMUM[self.unit] / self.white)).clamp_(0, UNIT_MAXIMUM[self.unit])
+        else:
+            pixels = reflectance * UNIT_GAIN[self.unit]
+        if pixels.shape[-2:] != (self.size_px, self.size_px):
+            pixels = nn.functional.interpolate(
+                pixels, size=(self.size_px, self.size_px), mode="bilinear", align_corners=False, antialias=True
+            )
+        mean, std = (pixels.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
+        return pixels.sub_(mean).div_(std)
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """An encoder file, read: the network, its weights, its input."""
+
+    name: str
+    architecture: str
+    weights: Path
+    input: InputSpec
+    sha256: str = ""
+    licence: str = ""
+    source: str = ""
+
+
+def _resnet(name: str, n_bands: int) -> nn.Module:
+    """A torchvision ResNet that ends with its globally pooled features."""
+    import torchvision
+
+    network: nn.Module = torchvision.models.get_model(name, weights=None)
+    network.conv1 = nn.Conv2d(n_bands, 64, kernel_size=7, stride=2, padding=3, bias=False)
+    network.fc = nn.Identity()
+    return network
+
+
+def _squeezenet(name: str, n_bands: int) -> nn.Module:
+    """torchvision's SqueezeNet without its classifier: the 512 features of the last fire module, globally pooled."""
+    import torchvision
+
+    network: Any = torchvision.models.get_model(name, weights=None)
+    network.features[0] = nn.Conv2d(n_bands, 64, kernel_size=3, stride=2)
+    network.classifier = nn.AdaptiveAvgPool2d(1)
+    result: nn.Module = network
+    return result
+
+
+ARCHITECTURES: dict[str, Callable[[str, int], nn.Module]] = {
+    "resnet18": _resnet,
+    "resnet50": _resnet,
+    "squeezenet1_1": _squeezenet,
+}
+# The parameters of the classifier, which an encoder has no use for: they may be in the file or not.
+CLASSIFIER_PREFIXES = ("fc.", "classifier.")
+
+
+class NetworkEncoder(Encoder):
+    """A frozen convolutional network whose globally pooled features are the vectors."""
+
+    def __init__(self, spec: NetworkSpec, device: str | torch.device = "cpu") -> None:
+        """Build the network and load its weights.
+
+        Raises:
+            EncoderError: the file is missing, is not what its hash says, or does not fit the architecture and bands.
+        """
+        digest = file_sha256(spec.weights)
+        if not digest.startswith(spec.sha256.lower()):
+            raise EncoderError(
+                f"{spec.weights.name} is not the file that encoder {spec.name} was described for.",
+                hint="Get the file again, or correct `sha256` in the encoder file.",
+                details=f"expected sha256 {spec.sha256}, found {digest}",
+            )
+        described = json.dumps([spec.architecture, asdict(spec.input)], sort_keys=True)
+        fingerprint = hashlib.sha256(f"{digest} {described}".encode()).hexdigest()
+        super().__init__(EncoderCard(spec.name, spec.input.bands, fingerprint, spec.licence, spec.source))
+        self.spec = spec
+        self.device = torch.device(device)
+        network = build_network(spec.architecture, len(spec.input.bands))
+        _load_weights(network, spec)
+        # Channels-last is the layout that both oneDNN and tensor cores compute in; it saves them a copy a layer.
+        self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _forward(self, reflectance: np.ndarray) -> np.ndarray:
+        return self.run(self.prepare(reflectance)).float().cpu().numpy()
+
+    @torch.inference_mode()
+    def prepare(self, reflectance: np.ndarray) -> torch.Tensor:
+        """``(B, bands, H, W)`` reflectance as the network's input, on its device and in its layout."""
+        pixels = torch.from_numpy(reflectance).to(self.device)
+        return self.spec.input.prepare(pixels).contiguous(memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def run(self, prepared: torch.Tensor) -> torch.Tensor:
+        """The bare network: prepared input -> pooled features ``(B, d)``."""
+        features: torch.Tensor = self.network(prepared)
+        return features.flatten(1)
+
+
+def build_network(architecture: str, n_bands: int) -> nn.Module:
+    """An untrained network for ``n_bands`` channels that ends with pooled features."""
+    if architecture not in ARCHITECTURES:
+        raise EncoderError(
+            f"The network {architecture!r} is not known.", hint=f"Choose one of {', '.join(ARCHITECTURES)}."
+        )
+    return ARCHITECTURES[architecture](architecture, n_bands)
+
+
+def file_sha256(path: Path) -> str:
+    """The hash of a weights file, in hexadecimal."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise EncoderError(
+            f"The weights file {path} cannot be read.",
+            hint="Check the path; a name without a folder is looked for beside the encoder file.",
+            details=str(error),
+        ) from error
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """The named tensors of a ``.safetensors`` file or of a PyTorch file, which may hold nothing but tensors."""
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers of zip, pickle and safetensors share no other base class
+        raise EncoderError(
+            f"{path.name} is not a file of network weights that can be read safely.",
+            hint="Use a .safetensors file or a state_dict saved by torch.save; whole pickled models are refused.",
+            details=str(error),
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise EncoderError(
+            f"{path.name} holds something other than named tensors.",
+            hint="Save the network's state_dict, not the network or a training checkpoint.",
+        )
+    return state
+
+
+def _load_weights(network: nn.Module, spec: NetworkSpec) -> None:
+    """Load strictly: every parameter must be there with its shape, and only the classifier's may be left over."""
+    state = {
+        name: tensor
+        for name, tensor in read_state_dict(spec.weights).items()
+        if not name.startswith(CLASSIFIER_PREFIXES)
+    }
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise EncoderError(
+            f"{spec.weights.name} does not fit {spec.architecture} with {len(spec.input.bands)} bands.",
+            hint="Check `architecture` and `bands` in the encoder file against what the weights were trained for.",
+            details=str(error),
+        ) from error
