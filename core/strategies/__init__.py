@@ -1,0 +1,1 @@
+"""Query functions: which tiles are worth an analyst's eye next."""

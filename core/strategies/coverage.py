@@ -1,0 +1,105 @@
+"""Query functions that look at the embeddings only: random, farthest points, and k-means for a start from nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..clustering import Clusters, kmeans
+from ..kernels import Floats, Indices, farthest_points
+from .base import Pool, Request, Selection, Strategy, highest
+
+_MOST_CLUSTERS = 200
+"""The time of k-means grows with the square of their number: about 2 s here, and 12 s for 500."""
+
+
+def choose_random(pool: Pool, request: Request) -> Selection:
+    """Uniformly at random, without replacement; every utility is 0."""
+    picks = request.rng.choice(pool.eligible, size=request.budget, replace=False)
+    return Selection(picks, np.zeros(len(picks)), ("drawn at random",) * len(picks))
+
+
+def choose_farthest(pool: Pool, request: Request) -> Selection:
+    """Each pick is farthest from all that is labelled or picked; its utility is that distance."""
+    picks, squared = farthest_points(
+        pool.embeddings,
+        pool.eligible,
+        pool.labelled,
+        request.budget,
+        device=request.device,
+        monitor=request.monitor,
+    )
+    return _by_distance(picks, squared)
+
+
+def choose_typical(pool: Pool, request: Request, *, most_clusters: int = _MOST_CLUSTERS) -> Selection:
+    """The tile nearest to the centre of each of the largest clusters that have fewest labels.
+
+    The eligible and labelled rows are cut into L + b clusters, so that at least b hold no label, but at most
+    ``most_clusters`` (or b, if that is more). A cluster's utility is the number of its rows that a label would stand
+    for: size / (1 + labels in it). Where duplicates leave too few clusters, farthest points fill up at utility 0.
+    """
+    rows = np.concatenate([pool.eligible, pool.labelled])
+    count = max(request.budget, min(len(pool.labelled) + request.budget, most_clusters))
+    found = kmeans(
+        pool.embeddings, rows, count, request.rng, device=request.device, monitor=request.monitor.part(0.0, 0.9)
+    )
+    clusters, nearest = _nearest_to_centres(found, len(pool.eligible))
+    labels = np.bincount(found.labels[len(pool.eligible) :], minlength=len(found.centres))[clusters]
+    sizes = found.sizes[clusters]
+    shares = sizes / (1.0 + labels)
+    order = highest(shares, request.budget)
+    picks = pool.eligible[nearest[order]]
+    reasons = tuple(f"typical of {sizes[i]} similar tiles, {labels[i]} of them labelled" for i in order)
+    return _filled(Selection(picks, shares[order], reasons), pool, request)
+
+
+def _nearest_to_centres(found: Clusters, eligible: int) -> tuple[Indices, Indices]:
+    """Clusters with one of the first ``eligible`` rows in them, and the place of the row nearest to each centre."""
+    by_distance = np.lexsort((found.squared_distances[:eligible], found.labels[:eligible]))
+    clusters, first = np.unique(found.labels[:eligible][by_distance], return_index=True)
+    return clusters, by_distance[first]
+
+
+def _filled(selection: Selection, pool: Pool, request: Request) -> Selection:
+    """The selection, brought up to the budget by the rows farthest from all that is labelled or picked."""
+    missing = request.budget - len(selection.indices)
+    if not missing:
+        return selection
+    near = np.concatenate([pool.labelled, selection.indices])
+    left = np.setdiff1d(pool.eligible, selection.indices)
+    more, _ = farthest_points(pool.embeddings, left, near, missing, device=request.device, monitor=request.monitor)
+    return Selection(
+        np.concatenate([selection.indices, more]),
+        np.concatenate([selection.utilities, np.zeros(len(more))]),
+        (*selection.reasons, *("unlike the other picks",) * len(more)),
+    )
+
+
+def _by_distance(picks: Indices, squared: Floats) -> Selection:
+    """Picks whose utility is their distance."""
+    distances = np.sqrt(squared.astype(np.float64))
+    return Selection(picks, distances, tuple(f"{d:.3g} away from all labelled tiles" for d in distances))
+
+
+STRATEGIES = (
+    Strategy(
+        "random",
+        choose_random,
+        "Any tiles: the yardstick for every other function, and an unbiased sample.",
+        "-",
+        needs_labels=False,
+    ),
+    Strategy(
+        "fps",
+        choose_farthest,
+        "Tiles unlike all labelled ones: finds rare classes, but outliers too.",
+        "Gonzalez 1985; Sener and Savarese 2018, algorithm 1 (core-set, greedy)",
+    ),
+    Strategy(
+        "kmeans",
+        choose_typical,
+        "Typical tiles of every kind: the best start when nothing is labelled yet.",
+        "k-means cold start; utilities after TypiClust (Hacohen et al. 2022)",
+        needs_labels=False,
+    ),
+)
