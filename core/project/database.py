@@ -163,6 +163,12 @@ class Connector:
         self._log_seen = current
         return self._connection
 
+    def reopen(self) -> None:
+        """Connect again after :meth:`close`."""
+        if self._connection is None:
+            self._log_seen = None
+            self._connection = self._connect()
+
     def close(self) -> None:
         """Close, leaving a single file behind unless another program has it open."""
         if self._connection is None:

@@ -157,6 +157,20 @@ class Project:
                     connection.execute("ROLLBACK")
                 raise
 
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[Path]:
+        """The file, for GDAL to read or write; our own connection is closed meanwhile and back afterwards.
+
+        GDAL brings its own copy of SQLite, and two copies in one process do not see each other's locks. Always use
+        this where GDAL touches an open project in the same process, outside any transaction.
+        """
+        self._connector.close()
+        try:
+            yield self.path
+        finally:
+            with translated(self.path):
+                self._connector.reopen()
+
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """All rows of one query.
 
