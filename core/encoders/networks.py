@@ -5,6 +5,7 @@ at which size. An encoder file (TOML) says so, and names the weights::
 
     name = "squeezenet1_1-caffe"
     architecture = "squeezenet1_1"            # or resnet18, resnet50
+    layer = "features.10"                     # optional: pool this block instead of the last one
     weights = "squeezenet1_1_imagenet.pth"    # beside this file, or an absolute path
     sha256 = "..."                            # optional: the whole hash or its beginning
 
@@ -14,7 +15,7 @@ at which size. An encoder file (TOML) says so, and names the weights::
     white = 0.27285                           # byte and fraction: the reflectance that becomes 255 or 1
     mean = [104.0, 117.0, 123.0]              # in that unit, one a band
     std = [1.0, 1.0, 1.0]
-    size_px = 64                              # tiles are resized to this
+    size_px = 128                             # tiles are resized to this
 
 Weights are read with ``weights_only=True`` or as safetensors, never by unpickling objects.
 """
@@ -96,6 +97,7 @@ class NetworkSpec:
     architecture: str
     weights: Path
     input: InputSpec
+    layer: str = ""
     sha256: str = ""
     licence: str = ""
     source: str = ""
@@ -147,13 +149,14 @@ class NetworkEncoder(Encoder):
                 hint="Get the file again, or correct `sha256` in the encoder file.",
                 details=f"expected sha256 {spec.sha256}, found {digest}",
             )
-        described = json.dumps([spec.architecture, asdict(spec.input)], sort_keys=True)
+        described = json.dumps([spec.architecture, spec.layer, asdict(spec.input)], sort_keys=True)
         fingerprint = hashlib.sha256(f"{digest} {described}".encode()).hexdigest()
         super().__init__(EncoderCard(spec.name, spec.input.bands, fingerprint, spec.licence, spec.source))
         self.spec = spec
         self.device = torch.device(device)
         network = build_network(spec.architecture, len(spec.input.bands))
         _load_weights(network, spec)
+        network = cut_at(network, spec.layer) if spec.layer else network
         # Channels-last is the layout that both oneDNN and tensor cores compute in; it saves them a copy a layer.
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -170,7 +173,7 @@ class NetworkEncoder(Encoder):
     def run(self, prepared: torch.Tensor) -> torch.Tensor:
         """The bare network: prepared input -> pooled features ``(B, d)``."""
         features: torch.Tensor = self.network(prepared)
-        return features.flatten(1)
+        return features.flatten(2).mean(dim=2) if features.ndim == 4 else features
 
 
 def build_network(architecture: str, n_bands: int) -> nn.Module:
@@ -180,6 +183,28 @@ def build_network(architecture: str, n_bands: int) -> nn.Module:
             f"The network {architecture!r} is not known.", hint=f"Choose one of {', '.join(ARCHITECTURES)}."
         )
     return ARCHITECTURES[architecture](architecture, n_bands)
+
+
+def cut_at(network: nn.Module, layer: str) -> nn.Module:
+    """The network up to one of its blocks, for example ``features.10`` or ``layer3``."""
+    from torchvision.models.feature_extraction import create_feature_extractor
+
+    class Cut(nn.Module):
+        def __init__(self, extractor: nn.Module) -> None:
+            super().__init__()
+            self.extractor = extractor
+
+        def forward(self, prepared: torch.Tensor) -> torch.Tensor:
+            features: torch.Tensor = self.extractor(prepared)[layer]
+            return features
+
+    try:
+        return Cut(create_feature_extractor(network.eval(), {layer: layer}))
+    except ValueError as error:
+        blocks = ", ".join(name for name, _ in network.named_modules() if name.count(".") < 2 and name)
+        raise EncoderError(
+            f"The network has no block called {layer!r}.", hint="Correct `layer` in the encoder file.", details=blocks
+        ) from error
 
 
 def file_sha256(path: Path) -> str:

@@ -84,7 +84,7 @@ def read_encoder_file(path: Path) -> NetworkSpec:
         architecture=table["architecture"],
         weights=path.parent / Path(table["weights"]).expanduser(),
         input=_read_input(path, table["input"]),
-        **{key: str(table[key]) for key in ("sha256", "licence", "source") if key in table},
+        **{key: str(table[key]) for key in ("layer", "sha256", "licence", "source") if key in table},
     )
 
 

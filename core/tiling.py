@@ -1,0 +1,346 @@
+"""Cut rasters into tiles and write them into the project.
+
+For each raster: (1) look at it: bands, scale, georeference; (2) lay the grid; (3) keep the tiles that touch the area of
+interest; (4) read every pixel once to see which are valid; (5) give every tile its role; (6) append the tiles, and
+then, as the mark that all of them are there, the raster's own row. A run that is killed leaves tiles without that mark;
+the next run removes them.
+
+Roles: ``excluded`` tiles have too few valid pixels; ``validation`` tiles are drawn at random from the others and are
+never queried or trained on; the rest is the ``pool``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pyproj
+import shapely
+
+from .errors import ImageryError, ProjectError, UsageError
+from .imagery.aoi import read_area, tiles_inside
+from .imagery.grid import TileGrid
+from .imagery.rasters import Fingerprint, Raster, fingerprint, inspect_raster
+from .imagery.reader import valid_fractions
+from .imagery.sentinel2 import check_reflectance
+from .monitor import SILENT, Monitor
+from .project.store import Project, RasterRecord
+from .project.views import register_views, remove_orphan_tiles
+from .scenes import has_changed
+
+ROLES = ("pool", "validation", "excluded")
+REACH_DEGREES = 12.0
+GDAL_ERRORS = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError)
+
+
+@dataclass(frozen=True)
+class TilingOptions:
+    """How to cut. ``None`` means: as the raster or the project says.
+
+    ``stride_px`` is the distance between the corners of neighbouring tiles; below the tile size they overlap.
+    ``validation`` is the share of usable tiles set apart for honest accuracy. ``bands`` names each band by position.
+    Reflectance is ``(DN + offset) * scale``.
+    """
+
+    size_px: int | None = None
+    stride_px: int | None = None
+    min_valid: float = 0.9
+    validation: float = 0.0
+    seed: int = 0
+    area: Path | None = None
+    bands: Sequence[str] | None = None
+    scale: float | None = None
+    offset: float | None = None
+    nodata: float | None = None
+    crs: str | None = None
+
+
+@dataclass(frozen=True)
+class TiledRaster:
+    """What became of one raster: ``state`` is ``new``, ``known``, ``moved`` or ``changed``."""
+
+    raster_id: int
+    path: Path
+    state: str
+    pool: int = 0
+    validation: int = 0
+    excluded: int = 0
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    """The tiles of one raster: ``rows, cols, valid (T,)``, ``roles (T,)`` and their polygons ``(T,)``."""
+
+    rows: np.ndarray
+    cols: np.ndarray
+    valid: np.ndarray
+    roles: np.ndarray
+    polygons: np.ndarray
+
+
+def tile_rasters(
+    project: Project, paths: Sequence[Path], options: TilingOptions | None = None, monitor: Monitor = SILENT
+) -> list[TiledRaster]:
+    """Tile each raster that the project does not have yet; every raster is looked at before the first is cut.
+
+    A raster the project knows is not cut again: if its file was moved or its content changed, the record is brought up
+    to date, and tiles, answers and roles stay.
+
+    Raises:
+        ImageryError: a raster or the area cannot be used. Rasters cut before it stay in the project.
+        UsageError: an option makes no sense.
+    """
+    options = options or TilingOptions()
+    size = _agree_on_size(project, options)
+    _check(options, size)
+    rasters = [
+        inspect_raster(path, bands=options.bands, scale=options.scale, offset=options.offset, nodata=options.nodata)
+        for path in paths
+    ]
+    remove_orphan_tiles(project)
+    done = []
+    for index, raster in enumerate(rasters):
+        part = monitor.part(index / len(rasters), (index + 1) / len(rasters))
+        done.append(_tile_raster(project, raster, size, options, part))
+    return done
+
+
+def _agree_on_size(project: Project, options: TilingOptions) -> int:
+    """All tiles of a project have one size, fixed when the first raster is cut."""
+    size = project.tile_size
+    if options.size_px in (None, size):
+        return size
+    if project.rasters():
+        raise UsageError(
+            f"The tiles of this project are {size} px; {options.size_px} px is not possible in the same project.",
+            hint="Leave --size out, or make another project for the other size.",
+        )
+    assert options.size_px is not None
+    if not 16 <= options.size_px <= 1024:
+        raise UsageError(
+            "The tile size must lie between 16 and 1024 px.", hint="64 px is what the methods are made for."
+        )
+    project.set_setting("tile_size", str(options.size_px))
+    return options.size_px
+
+
+def _check(options: TilingOptions, size: int) -> None:
+    problems = []
+    if options.stride_px is not None and not 1 <= options.stride_px <= 8 * size:
+        problems.append(f"--stride must lie between 1 and {8 * size} px, not {options.stride_px}")
+    if not 0 < options.min_valid <= 1:
+        problems.append(f"--min-valid must lie above 0 and up to 1, not {options.min_valid}")
+    if not 0 <= options.validation < 1:
+        problems.append(f"--validation must lie between 0 and 1, not {options.validation}")
+    if options.scale is not None and options.scale <= 0:
+        problems.append(f"--scale must be above 0, not {options.scale}")
+    if problems:
+        raise UsageError("Some options make no sense.", hint="Correct them.", details="\n".join(problems))
+
+
+def _tile_raster(project: Project, raster: Raster, size: int, options: TilingOptions, monitor: Monitor) -> TiledRaster:
+    monitor.advance(0.0, f"Reading {raster.path.name}")
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        # Hashing the file keeps one core busy while the other decodes it.
+        hashing = pool.submit(fingerprint, raster.path)
+        known = _known_record(project, raster, hashing.result()) if project.rasters() else None
+        if known is not None:
+            return _renew(project, known, raster, hashing.result())
+        tiles, grid = _lay_out(raster, size, options, monitor)
+        print_of_file = hashing.result()
+    raster_id = project.next_raster_id()
+    _append_tiles(project, raster_id, tiles, raster, options.crs)
+    project.add_raster(_record(raster_id, raster, grid, print_of_file))
+    register_views(project)
+    counts = {role: int(np.count_nonzero(tiles.roles == role)) for role in ROLES}
+    _remark(monitor, raster, counts)
+    return TiledRaster(raster_id, raster.path, "new", **counts)
+
+
+def _known_record(project: Project, raster: Raster, digest: Fingerprint) -> RasterRecord | None:
+    """The record of this raster, if there is one: the same file, or the same content while the old file is gone."""
+    for record in project.rasters():
+        there = project.find_raster(record)
+        if there is not None and there.resolve() == raster.path.resolve():
+            return record
+        if there is None and record.fingerprint == digest.digest:
+            return record
+    return None
+
+
+def _renew(project: Project, record: RasterRecord, raster: Raster, now: Fingerprint) -> TiledRaster:
+    """Bring the record of a known raster up to date; its tiles, roles and answers stay."""
+    same_place = project.find_raster(record) is not None
+    if same_place and not has_changed(raster.path, record):
+        return TiledRaster(record.raster_id, raster.path, "known")
+    grid_now = (raster.width, raster.height, *raster.transform[:6])
+    grid_then = (record.width, record.height, *record.transform)
+    bands_now = [(band.name, band.index) for band in raster.bands]
+    if not np.allclose(grid_now, grid_then) or bands_now != [tuple(band) for band in record.bands]:
+        raise ImageryError(
+            f"{raster.path.name} is not the raster that was tiled: its size, position or bands are others.",
+            hint="Give the new raster another name and tile it as one more raster, or make a new project.",
+            details=f"then {grid_then}, bands {record.bands}\nnow {grid_now}, bands {bands_now}",
+        )
+    project.update_raster(
+        record.raster_id,
+        path=str(raster.path.resolve()),
+        path_relative=project.relative_path(raster.path.resolve()),
+        fingerprint=now.digest,
+        file_size=now.size,
+        modified_ns=now.modified_ns,
+    )
+    return TiledRaster(record.raster_id, raster.path, "changed" if now.digest != record.fingerprint else "moved")
+
+
+def _lay_out(raster: Raster, size: int, options: TilingOptions, monitor: Monitor) -> tuple[_Tiles, TileGrid]:
+    """Steps 2 to 5: which tiles there are, where, how much of each is valid, and in which role."""
+    stride = options.stride_px or size
+    grid = TileGrid(raster.width, raster.height, raster.transform, size, stride)
+    rows, cols = (axis.ravel() for axis in np.mgrid[: grid.rows, : grid.cols])
+    polygons = grid.polygons(rows, cols)
+    inside = np.ones(rows.size, bool)
+    if options.area is not None:
+        inside = tiles_inside(read_area(options.area), polygons, raster.crs)
+        if not inside.any():
+            raise ImageryError(
+                f"No tile of {raster.path.name} touches the area of interest {options.area.name}.",
+                hint="Check that the area lies on the raster and has the right CRS, or leave --aoi out.",
+            )
+    valid, sample = valid_fractions(raster, grid, monitor.part(0.0, 0.9))
+    fractions = valid[rows, cols]
+    usable = inside & (fractions >= options.min_valid)
+    if not usable.any():
+        raise ImageryError(
+            f"No tile of {raster.path.name} has {options.min_valid:.0%} valid pixels; the fullest has "
+            f"{fractions[inside].max():.0%}.",
+            hint="Check the raster's nodata value (--nodata) or lower --min-valid.",
+        )
+    check_reflectance(sample, raster.path.name)
+    overlap_reach = -(-size // stride) - 1
+    roles = _draw_roles(grid, rows, cols, usable, overlap_reach, options)
+    return _Tiles(rows[inside], cols[inside], fractions[inside], roles[inside], polygons[inside]), grid
+
+
+def _draw_roles(
+    grid: TileGrid, rows: np.ndarray, cols: np.ndarray, usable: np.ndarray, reach: int, options: TilingOptions
+) -> np.ndarray:
+    """The role of each tile ``(T,)``: a simple random sample of the usable ones is the validation sample.
+
+    Where tiles overlap, those that share pixels with a validation tile are excluded: they would leak into training.
+    ``reach`` is how many rows or columns away a tile still overlaps.
+    """
+    roles = np.where(usable, "pool", "excluded").astype("<U10")
+    candidates = np.flatnonzero(usable)
+    count = round(options.validation * candidates.size)
+    drawn = np.random.default_rng(options.seed).choice(candidates, size=count, replace=False)
+    if reach and count:
+        near = np.zeros((grid.rows, grid.cols), bool)
+        for row, col in zip(rows[drawn], cols[drawn], strict=True):
+            near[max(row - reach, 0) : row + reach + 1, max(col - reach, 0) : col + reach + 1] = True
+        roles[near[rows, cols]] = "excluded"
+    roles[drawn] = "validation"
+    return roles
+
+
+def _append_tiles(project: Project, raster_id: int, tiles: _Tiles, raster: Raster, crs: str | None) -> None:
+    """Append the tiles as features; GDAL does it in one transaction."""
+    has_tiles = project.has_tiles()
+    with project.lent() as path:
+        target = pyogrio.read_info(path, layer="tiles")["crs"] if has_tiles else (crs or raster.crs)
+        frame = gpd.GeoDataFrame(
+            {
+                "raster_id": np.full(tiles.rows.size, raster_id, np.int32),
+                "row": tiles.rows.astype(np.int32),
+                "col": tiles.cols.astype(np.int32),
+                "valid_fraction": tiles.valid.astype(np.float64).round(6),
+                "role": tiles.roles.astype(object),
+            },
+            geometry=_transform(tiles.polygons, raster, target),
+            crs=target,
+        )
+        options = {"layer_options": {"FID": "tile_id", "GEOMETRY_NAME": "geom"}, "geometry_type": "Polygon"}
+        try:
+            pyogrio.write_dataframe(
+                frame, path, layer="tiles", driver="GPKG", append=has_tiles, **({} if has_tiles else options)
+            )
+        except GDAL_ERRORS as error:
+            raise ProjectError(
+                f"The tiles could not be written to {path.name}; none of this raster's is kept.",
+                hint="Check the free space, and that no other program is writing to the project; then do this again.",
+                details=str(error),
+            ) from error
+
+
+def _transform(polygons: np.ndarray, raster: Raster, target: str) -> np.ndarray:
+    """The polygons in the project's CRS: untouched if it is the raster's own, else corner by corner."""
+    try:
+        source_crs, target_crs = pyproj.CRS.from_user_input(raster.crs), pyproj.CRS.from_user_input(target)
+    except pyproj.exceptions.CRSError as error:
+        raise UsageError(f"{target!r} is not a CRS.", hint="Write it like EPSG:32633.", details=str(error)) from error
+    if source_crs == target_crs:
+        return polygons
+    corners = shapely.get_coordinates(polygons)
+    moved = np.column_stack(_transformer(source_crs, target_crs).transform(corners[:, 0], corners[:, 1]))
+    if not np.isfinite(moved).all() or _is_far_outside(corners, source_crs, target_crs):
+        raise ImageryError(
+            f"{raster.path.name} lies too far outside the project's CRS ({target_crs.name}) to be drawn in it.",
+            hint="Make a project of its own for it, or start a project for all with: tile ... --crs EPSG:4326.",
+        )
+    return np.asarray(shapely.set_coordinates(polygons.copy(), moved))
+
+
+def _is_far_outside(corners: np.ndarray, source: pyproj.CRS, target: pyproj.CRS) -> bool:
+    """Whether points ``(n, 2)`` lie more than :data:`REACH_DEGREES` east or west of where ``target`` is meant for.
+
+    Neighbouring UTM zones are fine in one CRS (2 % too long after 12 degrees); the formulas go on giving numbers much
+    farther away, but the tiles would be drawn out of shape.
+    """
+    meant_for = target.area_of_use
+    if meant_for is None or target.is_geographic:
+        return False
+    longitudes = np.asarray(_transformer(source, pyproj.CRS("EPSG:4326")).transform(corners[:, 0], corners[:, 1])[0])
+    middle, reach = (meant_for.west + meant_for.east) / 2, (meant_for.east - meant_for.west) / 2 + REACH_DEGREES
+    return bool((np.abs((longitudes - middle + 180) % 360 - 180) > reach).any())
+
+
+def _transformer(source: pyproj.CRS, target: pyproj.CRS) -> pyproj.Transformer:
+    return pyproj.Transformer.from_crs(source, target, always_xy=True)
+
+
+def _record(raster_id: int, raster: Raster, grid: TileGrid, now: Fingerprint) -> RasterRecord:
+    return RasterRecord(
+        raster_id=raster_id,
+        path=str(raster.path.resolve()),
+        bands=tuple((band.name, band.index) for band in raster.bands),
+        scale=raster.radiometry.scale,
+        offset=raster.radiometry.offset,
+        nodata=raster.radiometry.nodata,
+        crs=raster.crs,
+        transform=raster.transform[:6],
+        width=raster.width,
+        height=raster.height,
+        tile_size=grid.size,
+        stride=grid.stride,
+        fingerprint=now.digest,
+        file_size=now.size,
+        modified_ns=now.modified_ns,
+        dtype=raster.dtype,
+    )
+
+
+def _remark(monitor: Monitor, raster: Raster, counts: dict[str, int]) -> None:
+    bands = json.dumps([band.name for band in raster.bands]).replace('"', "")
+    monitor.info(
+        f"{raster.path.name}: bands {bands}, reflectance = (DN {raster.radiometry.offset:+g}) x "
+        f"{raster.radiometry.scale:g}; {counts['pool']} tiles in the pool, {counts['validation']} for validation, "
+        f"{counts['excluded']} set aside"
+    )
+    if counts["excluded"] and counts["excluded"] > counts["pool"]:
+        monitor.warn(f"{raster.path.name}: more tiles were set aside than kept.")

@@ -1,0 +1,247 @@
+"""Rasters into tiles of a project: all of them, exact, in the right role; bad rasters leave nothing behind."""
+
+import shutil
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+
+from quadrat.core.embedding import embed
+from quadrat.core.encoders.registry import load_encoder
+from quadrat.core.errors import ImageryError, UsageError
+from quadrat.core.monitor import Monitor
+from quadrat.core.project.answers import Answer, current_answers, record_answers
+from quadrat.core.project.store import Project
+from quadrat.core.tiling import TilingOptions, tile_rasters
+
+from .geopackage_check import problems
+from .raster_factory import NORTH_UP, make_raster
+from .scene_factory import make_scene, new_project, read_layer
+
+
+@pytest.fixture
+def project(tmp_path):
+    with new_project(tmp_path / "p.gpkg") as project:
+        yield project
+
+
+def layer(project, name="tiles"):
+    return read_layer(project, layer=name, fid_as_index=True)
+
+
+def test_every_whole_tile_is_there_and_exact(project, tmp_path):
+    raster = make_raster(tmp_path / "r.tif", width=200, height=130)
+    (done,) = tile_rasters(project, [raster])
+    tiles = layer(project)
+    assert (done.state, done.pool, len(tiles)) == ("new", 6, 6)
+    for tile in tiles.itertuples():
+        west, north = NORTH_UP.c + tile.col * 640, NORTH_UP.f - tile.row * 640
+        assert tile.geometry.equals(shapely.box(west, north - 640, west + 640, north))
+    assert tiles.crs.to_epsg() == 32633
+    assert problems(project.path) == []
+
+
+def test_overlapping_tiles_have_the_stride_between_them(project, tmp_path):
+    raster = make_raster(tmp_path / "r.tif", width=128, height=64)
+    tile_rasters(project, [raster], TilingOptions(stride_px=16))
+    assert [tile.col for tile in project.tiles()] == [0, 1, 2, 3, 4]
+    assert np.diff(layer(project).bounds["minx"]).tolist() == [160.0] * 4
+
+
+def test_tiles_with_too_little_data_are_set_aside(project, tmp_path):
+    values = np.full((3, 64, 192), 1500)
+    values[:, :, 64:96] = 0
+    raster = make_raster(tmp_path / "r.tif", values=values)
+    tile_rasters(project, [raster], TilingOptions(min_valid=0.6))
+    assert [(tile.role, tile.valid_fraction) for tile in project.tiles()] == [
+        ("pool", 1.0),
+        ("excluded", 0.5),
+        ("pool", 1.0),
+    ]
+
+
+def test_the_validation_sample_is_a_random_share_and_the_same_for_a_seed(tmp_path):
+    scene = make_scene(tmp_path, rows=10, cols=10)
+    roles = []
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        with new_project(tmp_path / f"{name}.gpkg") as project:
+            tile_rasters(project, [scene.raster], TilingOptions(validation=0.2, seed=seed))
+            roles.append([tile.role for tile in project.tiles()])
+    assert roles[0].count("validation") == 20
+    assert roles[0] == roles[1] != roles[2]
+
+
+def test_no_pool_tile_shares_a_pixel_with_a_validation_tile(project, tmp_path):
+    scene = make_scene(tmp_path, rows=5, cols=5)
+    tile_rasters(project, [scene.raster], TilingOptions(stride_px=32, validation=0.05))
+    tiles = layer(project)
+    validation = tiles[tiles["role"] == "validation"].union_all()
+    shared = tiles[tiles["role"] == "pool"].intersection(validation).area
+    assert not validation.is_empty
+    assert shared.max() == 0
+
+
+def test_rasters_of_two_utm_zones_share_a_project(project, tmp_path):
+    west = make_raster(tmp_path / "w.tif", width=64, height=64)
+    # The same ground seen from the neighbouring zone.
+    east = make_raster(tmp_path / "e.tif", width=64, height=64, crs="EPSG:32634", transform=NORTH_UP)
+    tile_rasters(project, [west, east])
+    tiles = layer(project)
+    expected = gpd.GeoSeries([shapely.box(*rasterio.open(east).bounds)], crs="EPSG:32634").to_crs(tiles.crs).iloc[0]
+    assert tiles.geometry.iloc[1].symmetric_difference(expected).area < 1.0
+    assert problems(project.path) == []
+
+
+def test_a_raster_on_the_other_side_of_the_earth_needs_another_crs(tmp_path):
+    here = make_raster(tmp_path / "h.tif", width=64, height=64)
+    there = make_raster(tmp_path / "t.tif", width=64, height=64, crs="EPSG:32750")
+    with new_project(tmp_path / "utm.gpkg") as project:
+        with pytest.raises(ImageryError, match="too far outside") as caught:
+            tile_rasters(project, [here, there])
+        assert "EPSG:4326" in caught.value.hint
+        assert len(project.tiles()) == len(layer(project)) == 1
+    with new_project(tmp_path / "world.gpkg") as project:
+        tile_rasters(project, [here, there], TilingOptions(crs="EPSG:4326"))
+        south = layer(project).bounds["miny"]
+        assert south.iloc[0] > 0 > south.iloc[1]
+
+
+def test_only_tiles_that_touch_the_area_are_made(project, tmp_path):
+    raster = make_raster(tmp_path / "r.tif", width=256, height=256)
+    west, north = NORTH_UP.c + 700, NORTH_UP.f - 700
+    area = gpd.GeoSeries([shapely.box(west, north - 300, west + 300, north)], crs="EPSG:32633").to_crs("EPSG:4326")
+    area.to_file(tmp_path / "area.geojson")
+    tile_rasters(project, [raster], TilingOptions(area=tmp_path / "area.geojson"))
+    assert [(tile.row, tile.col) for tile in project.tiles()] == [(1, 1)]
+
+
+def test_an_area_elsewhere_is_told_and_nothing_is_written(project, tmp_path):
+    raster = make_raster(tmp_path / "r.tif")
+    gpd.GeoSeries([shapely.box(0, 0, 1, 1)], crs="EPSG:4326").to_file(tmp_path / "area.gpkg")
+    with pytest.raises(ImageryError, match="No tile of r"):
+        tile_rasters(project, [raster], TilingOptions(area=tmp_path / "area.gpkg"))
+    assert not project.has_tiles()
+
+
+def test_tiling_again_changes_nothing(project, tmp_path):
+    raster = make_raster(tmp_path / "r.tif")
+    tile_rasters(project, [raster])
+    before = project.tiles()
+    (again,) = tile_rasters(project, [raster])
+    assert again.state == "known"
+    assert project.tiles() == before
+
+
+def test_another_raster_is_added_behind_the_first(project, tmp_path):
+    first, second = (make_scene(tmp_path, name=name, rows=1, cols=3, seed=s) for s, name in enumerate("ab"))
+    tile_rasters(project, [first.raster])
+    tile_rasters(project, [second.raster])
+    assert [tile.raster_id for tile in project.tiles()] == [1, 1, 1, 2, 2, 2]
+    assert problems(project.path) == []
+
+
+def test_a_raster_that_moved_is_recognised_by_its_content(project, tmp_path):
+    raster = make_raster(tmp_path / "r.tif")
+    tile_rasters(project, [raster])
+    (tmp_path / "archive").mkdir()
+    moved = shutil.move(raster, tmp_path / "archive" / "renamed.tif")
+    (again,) = tile_rasters(project, [moved])
+    assert again.state == "moved"
+    assert project.find_raster(project.rasters()[0]) == moved
+    assert len(project.rasters()) == 1
+
+
+def test_project_and_raster_may_move_together(tmp_path):
+    home = tmp_path / "here"
+    home.mkdir()
+    raster = make_raster(home / "r.tif")
+    with new_project(home / "p.gpkg") as project:
+        tile_rasters(project, [raster])
+    home.rename(tmp_path / "thère with space")
+    with Project.open(tmp_path / "thère with space" / "p.gpkg") as project:
+        made = embed(project, load_encoder("statistics"), "statistics")
+        assert made.matrix.shape == (6, 12)
+
+
+def test_a_changed_raster_keeps_its_tiles_and_answers(project, tmp_path):
+    raster = make_raster(tmp_path / "r.tif", seed=1)
+    tile_rasters(project, [raster])
+    record_answers(project, [Answer(2, "classes", (1,))], annotator="me", source="test")
+    make_raster(raster, seed=2)
+    (again,) = tile_rasters(project, [raster])
+    assert again.state == "changed"
+    assert current_answers(project)[2].class_ids == (1,)
+
+
+def test_another_raster_under_the_same_name_is_refused(project, tmp_path):
+    raster = make_raster(tmp_path / "r.tif")
+    tile_rasters(project, [raster])
+    make_raster(raster, width=256)
+    with pytest.raises(ImageryError, match="not the raster that was tiled"):
+        tile_rasters(project, [raster])
+
+
+def test_one_bad_raster_among_good_ones_is_found_before_any_is_cut(project, tmp_path):
+    good = make_raster(tmp_path / "good.tif")
+    with pytest.raises(ImageryError, match=r"missing\.tif"):
+        tile_rasters(project, [good, tmp_path / "missing.tif"])
+    assert not project.has_tiles()
+
+
+@pytest.mark.parametrize(
+    ("made", "said", "hint"),
+    [
+        ({"width": 40, "height": 40}, "40", ""),
+        ({"values": 0.0}, "no valid pixel", ""),
+        ({"bands": ("one", "two", "three")}, "", "--bands"),
+        ({"dtype": "float32", "values": 1500.0}, "", "--scale"),
+    ],
+)
+def test_a_raster_that_cannot_be_used_says_why_and_leaves_nothing(project, tmp_path, made, said, hint):
+    raster = make_raster(tmp_path / "r.tif", **made)
+    with pytest.raises(ImageryError) as caught:
+        tile_rasters(project, [raster])
+    assert said in caught.value.message
+    assert hint in caught.value.hint
+    assert not project.has_tiles()
+    assert project.rasters() == []
+
+
+def test_reflectance_read_as_digital_numbers_is_refused(project, tmp_path):
+    raster = make_raster(tmp_path / "r.tif", dtype="float32")
+    with pytest.raises(ImageryError) as caught:
+        tile_rasters(project, [raster], TilingOptions(scale=0.0001))
+    assert "--scale" in caught.value.hint
+    assert not project.has_tiles()
+
+
+def test_a_truncated_raster_leaves_nothing(project, tmp_path):
+    scene = make_scene(tmp_path, rows=4, cols=4)
+    content = scene.raster.read_bytes()
+    scene.raster.write_bytes(content[: len(content) // 2])
+    with pytest.raises(ImageryError):
+        tile_rasters(project, [scene.raster])
+    assert not project.has_tiles()
+
+
+@pytest.mark.parametrize("options", [{"stride_px": 0}, {"min_valid": 0.0}, {"validation": 1.0}, {"scale": -1.0}])
+def test_options_without_sense_are_refused(project, tmp_path, options):
+    with pytest.raises(UsageError):
+        tile_rasters(project, [make_raster(tmp_path / "r.tif")], TilingOptions(**options))
+
+
+def test_the_tile_size_is_fixed_with_the_first_raster(project, tmp_path):
+    first, second = make_raster(tmp_path / "a.tif"), make_raster(tmp_path / "b.tif", seed=1)
+    tile_rasters(project, [first], TilingOptions(size_px=32))
+    assert len(project.tiles()) == 24
+    with pytest.raises(UsageError, match="32 px"):
+        tile_rasters(project, [second], TilingOptions(size_px=64))
+
+
+def test_a_cancelled_run_leaves_no_tile(project, tmp_path):
+    scene = make_scene(tmp_path)
+    with pytest.raises(Exception, match="Stopped"):
+        tile_rasters(project, [scene.raster], monitor=Monitor(is_cancelled=lambda: True))
+    assert not project.has_tiles()
