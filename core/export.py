@@ -1,0 +1,95 @@
+"""Hand the result on: plain layers with plain columns, or image chips with a table.
+
+The ending of the target decides: ``.gpkg``, ``.geojson`` (always in longitude and latitude, as its standard demands),
+``.parquet`` (GeoParquet); a target without an ending is a folder of georeferenced image chips. A file is written under
+a temporary name and renamed, so that a run that is killed never leaves half an export, nor destroys an older one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import ProjectError, UsageError
+from .monitor import SILENT, Monitor
+from .project.store import Project
+
+LAYERS = {"labels": "labelled_tiles", "predictions": "predicted_tiles", "tiles": "tiles"}
+DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".parquet": "Parquet"}
+
+
+@dataclass(frozen=True)
+class Export:
+    """Where the export lies and how many tiles are in it."""
+
+    path: Path
+    layer: str
+    tiles: int
+
+
+def export(project: Project, target: Path, layer: str = "labels", monitor: Monitor = SILENT) -> Export:
+    """Write one layer of the project to ``target``, replacing an export of the same name.
+
+    Raises:
+        UsageError: the layer or the ending is not known.
+        ProjectError: there is nothing to export yet, or ``target`` is something that must not be replaced.
+        ImageryError: chips were asked for and a raster is missing or changed.
+    """
+    if layer not in LAYERS:
+        raise UsageError(f"There is no layer {layer!r}.", hint=f"Choose one of {', '.join(LAYERS)}.")
+    suffix = target.suffix.lower()
+    if suffix and suffix not in DRIVERS:
+        raise UsageError(
+            f"Quadrat cannot export to {suffix}.", hint=f"Choose one of {', '.join(DRIVERS)}, or a folder for chips."
+        )
+    if target.resolve() == project.path.resolve():
+        raise UsageError("The export would replace the project itself.", hint="Choose another name.")
+    frame = _read_view(project, layer)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    monitor.advance(0.0, f"Exporting {layer}")
+    if suffix:
+        _write_layer(frame, target, layer)
+    else:
+        from .chips import write_chips
+
+        write_chips(project, frame, target, monitor)
+    return Export(target, layer, len(frame))
+
+
+def _read_view(project: Project, layer: str) -> Any:
+    import geopandas as gpd
+
+    missing = {
+        "labels": "No tile has an answer yet. Label some: quadrat label, or the plugin.",
+        "predictions": f"There are no predictions yet. Run: quadrat predict {project.path.name}",
+        "tiles": f"There are no tiles yet. Run: quadrat tile {project.path.name} RASTER",
+    }
+    frame = None
+    if project.has_tiles():
+        with project.lent() as path:
+            frame = gpd.read_file(path, layer=LAYERS[layer])
+    if frame is None or frame.empty:
+        raise ProjectError("There is nothing to export.", hint=missing[layer])
+    # What GDAL takes for an ordinary field is the key of the view, a copy of tile_id.
+    return frame.drop(columns="OGC_FID", errors="ignore")
+
+
+def _write_layer(frame: Any, target: Path, layer: str) -> None:
+    if target.is_dir():
+        raise ProjectError(f"{target} is a folder.", hint="Choose another name, or remove the folder yourself.")
+    temporary = target.with_name(f".{target.stem}.partial{target.suffix}")
+    temporary.unlink(missing_ok=True)
+    try:
+        if target.suffix.lower() == ".parquet":
+            frame.to_parquet(temporary)
+        elif target.suffix.lower() == ".geojson":
+            frame.to_crs("EPSG:4326").to_file(temporary, driver="GeoJSON", engine="pyogrio")
+        else:
+            frame.to_file(temporary, driver="GPKG", layer=layer, engine="pyogrio")
+    except Exception as error:  # GDAL and Arrow report a full disk, each by its own exception
+        temporary.unlink(missing_ok=True)
+        raise ProjectError(
+            f"{target} could not be written.", hint="Check the free space and the folder's rights.", details=str(error)
+        ) from error
+    temporary.replace(target)

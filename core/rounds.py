@@ -1,0 +1,336 @@
+"""One turn of active learning: open the pool, fit the head, query, record. The only place that ties these together.
+
+The life of a round: (1) :func:`query` fits the head on all answers so far, lets a query function choose, and records
+the choice as a new round; (2) the analyst, a file or an oracle answers; (3) :func:`train` fits the head again and
+writes the scores on the validation sample into the round; (4) :func:`predict` maps every tile, whenever wanted.
+
+A fitted head is kept under a key made of everything it depends on, so that training, querying and predicting after one
+another fit once. Losing it costs seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from .errors import LearningError, UsageError
+from .learners.head import Head
+from .learners.training import HeadConfig, fit_head
+from .metrics import MULTI_THRESHOLD, scores, uncertainty
+from .monitor import SILENT, Monitor
+from .pool import LabelledPool, open_pool
+from .project.results import Pick, TilePrediction, record_round, rounds, set_round_metrics, write_predictions
+from .project.store import Project
+from .strategies.base import Pool, Predictions, Selection
+from .strategies.registry import find_strategy, select
+
+# Margin beats random, fps, kmeans and mcfps on the demo and on EuroSAT with few hundred labels; see docs/benchmarks.md.
+DEFAULT_STRATEGY = "margin"
+DEFAULT_BUDGET = 64
+VALIDATION_SAMPLE = "validation"
+# Under this name a round remembers the tiles that its query function never wants to see again (mcfps:paper).
+SET_ASIDE = "set_aside"
+
+
+@dataclass(frozen=True)
+class QueriedRound:
+    """A recorded round: tiles in the order in which they should be labelled."""
+
+    round_id: int
+    strategy: str
+    tile_ids: list[int]
+    reasons: list[str]
+    eligible: int
+
+
+@dataclass(frozen=True)
+class Training:
+    """A fitted head and its scores on the labelled part of the validation sample (empty if there is none)."""
+
+    head: Head
+    labels: int
+    validation_labels: int
+    metrics: dict[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What was written: tiles, and how many got each class."""
+
+    tiles: int
+    per_class: dict[str, int]
+    training: Training
+
+
+def query(
+    project: Project,
+    strategy: str = DEFAULT_STRATEGY,
+    budget: int = DEFAULT_BUDGET,
+    *,
+    seed: int = 0,
+    parameters: Mapping[str, Any] | None = None,
+    head: HeadConfig | None = None,
+    device: str = "cpu",
+    pool: LabelledPool | None = None,
+    monitor: Monitor = SILENT,
+) -> QueriedRound:
+    """Choose the next ``budget`` tiles and record them as a round.
+
+    Where nothing can be learnt yet (no labels, or one class only), the cold start chooses instead and says so.
+
+    Raises:
+        UsageError: unknown query function or parameter, budget below 1.
+        LearningError: every tile of the pool has an answer.
+        ProjectError: no tiles or embeddings.
+    """
+    info = find_strategy(strategy)
+    pool = pool or open_pool(project)
+    if pool.eligible.size == 0:
+        raise LearningError(
+            "Every tile of the pool has an answer.", hint="Predict and export, or tile another raster to go on."
+        )
+    started = time.perf_counter()
+    predictions = None
+    if info.needs_predictions and pool.can_learn:
+        fitted = fit(project, pool, head or head_for(strategy), seed=seed, device=device, monitor=monitor.part(0, 0.6))
+        predictions = as_predictions(fitted, pool)
+    fitted_after = time.perf_counter()
+    if budget > pool.eligible.size:
+        monitor.warn(f"Only {pool.eligible.size} tiles are left to ask; all of them are chosen.")
+    ruled_out = _set_aside(project, pool, strategy)
+    selection = select(
+        strategy,
+        Pool(pool.embeddings.matrix, predictions, pool.training, pool.eligible, ruled_out),
+        budget,
+        seed=_round_seed(project, seed),
+        parameters=parameters,
+        device=device,
+        monitor=monitor.part(0.6, 1.0),
+    )
+    facts: dict[str, Any] = {
+        "chosen_by": selection.strategy,
+        "train_seconds": fitted_after - started,
+        "query_seconds": time.perf_counter() - fitted_after,
+    }
+    if selection.set_aside.size:
+        facts[SET_ASIDE] = pool.embeddings.tile_ids[selection.set_aside].tolist()
+    return _record(project, pool, selection, strategy, dict(parameters or {}), seed, budget, facts)
+
+
+def query_validation(project: Project, budget: int, *, seed: int = 0, pool: LabelledPool | None = None) -> QueriedRound:
+    """Choose tiles of the validation sample that have no answer yet, at random. They are never trained on."""
+    pool = pool or open_pool(project)
+    if budget < 1:
+        raise UsageError("The budget must be 1 or more.", hint="Say how many tiles you want to label: --budget 64.")
+    left = pool.unanswered_validation
+    if left.size == 0:
+        raise LearningError(
+            "There is no validation tile left to label.",
+            hint="A validation sample is drawn when rasters are tiled: quadrat tile ... --validation 0.1.",
+        )
+    rows = np.random.default_rng(_round_seed(project, seed)).permutation(left)[:budget]
+    selection = Selection(rows, np.zeros(rows.size), ("drawn at random for the validation sample",) * rows.size)
+    return _record(project, pool, selection, VALIDATION_SAMPLE, {}, seed, budget, {})
+
+
+def train(
+    project: Project,
+    *,
+    seed: int = 0,
+    head: HeadConfig | None = None,
+    device: str = "cpu",
+    pool: LabelledPool | None = None,
+    monitor: Monitor = SILENT,
+) -> Training:
+    """Fit the head on all answers and score it on the validation sample; the latest round remembers the scores.
+
+    Raises:
+        LearningError: no labels, or a single class in a single-label project.
+    """
+    pool = pool or open_pool(project)
+    started = time.perf_counter()
+    fitted = fit(project, pool, head or HeadConfig(), seed=seed, device=device, monitor=monitor)
+    metrics: dict[str, float] = {}
+    if pool.validation.size:
+        probabilities = fitted.predict(pool.embeddings.matrix, pool.validation)
+        metrics = scores(probabilities, pool.validation_targets, pool.mode)
+    training = Training(fitted, pool.training.size, pool.validation.size, metrics, time.perf_counter() - started)
+    done = [item for item in rounds(project) if item.strategy != VALIDATION_SAMPLE]
+    if done:
+        latest = done[-1]
+        counts = {"labels": training.labels, "validation_labels": training.validation_labels}
+        set_round_metrics(project, latest.round_id, {**latest.metrics, **counts, **metrics})
+    return training
+
+
+def predict(
+    project: Project,
+    *,
+    seed: int = 0,
+    head: HeadConfig | None = None,
+    device: str = "cpu",
+    monitor: Monitor = SILENT,
+) -> Predicted:
+    """Class or classes, probability and uncertainty for every tile, written into the project.
+
+    Single-label: the most probable class and its probability. Multi-label: every class above 0.5; the tile's
+    probability is the mean over classes of how sure the yes or no is.
+    """
+    pool = open_pool(project)
+    training = train(project, seed=seed, head=head, device=device, pool=pool, monitor=monitor.part(0.0, 0.4))
+    probabilities = training.head.predict(pool.embeddings.matrix)
+    monitor.advance(0.6, "Writing predictions")
+    decided = _decide(probabilities, pool.mode)
+    written = write_predictions(project, _tile_predictions(pool, probabilities, decided), model=training.head.key)
+    per_class = {item.name: int(decided[:, index].sum()) for index, item in enumerate(pool.classes)}
+    monitor.advance(1.0, "Predictions written")
+    return Predicted(written, per_class, training)
+
+
+def fit(
+    project: Project,
+    pool: LabelledPool,
+    config: HeadConfig,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    monitor: Monitor = SILENT,
+) -> Head:
+    """The head for these answers, from the cache where it was fitted before.
+
+    Raises:
+        LearningError: no labels, or a single class in a single-label project.
+    """
+    _check_learnable(project, pool)
+    file = project.folder / "models" / f"head-{head_key(pool, config, seed)[:24]}.safetensors"
+    if file.exists():
+        with suppress(LearningError):  # a damaged file only costs fitting again
+            return Head.load(file, device)
+    head = fit_head(
+        pool.embeddings.matrix,
+        pool.training,
+        pool.training_targets,
+        pool.n_classes,
+        pool.mode,
+        config,
+        seed=seed,
+        device=device,
+        moments=pool.moments,
+        monitor=monitor,
+    )
+    head = replace(head, key=head_key(pool, config, seed))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    for older in file.parent.glob("head-*.safetensors"):
+        older.unlink(missing_ok=True)
+    head.save(file)
+    return head
+
+
+def head_key(pool: LabelledPool, config: HeadConfig, seed: int) -> str:
+    """Everything a fitted head depends on, as a hash."""
+    facts = json.dumps([pool.labels_key, asdict(config), seed, pool.mode], sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()
+
+
+def head_for(strategy: str) -> HeadConfig:
+    """The head that a query function was published with, where it asks for one; else the default."""
+    return HeadConfig.paper() if find_strategy(strategy).head == "paper" else HeadConfig()
+
+
+def as_predictions(head: Head, pool: LabelledPool) -> Predictions:
+    """What a query function may know of a head: probabilities, and random passes with dropout."""
+    matrix = pool.embeddings.matrix
+
+    def sample(rows: np.ndarray, passes: int, seed: int) -> np.ndarray:
+        return head.mc_dropout(matrix, rows, passes, seed)
+
+    return Predictions(pool.mode, head.predict(matrix), sample, tuple(item.name for item in pool.classes))
+
+
+def _check_learnable(project: Project, pool: LabelledPool) -> None:
+    if pool.training.size == 0:
+        raise LearningError(
+            "No tile has a label to learn from yet.",
+            hint=f"Run: quadrat query {project.path.name} --out answers.csv; fill it in; quadrat label.",
+        )
+    if not pool.can_learn:
+        only = pool.classes[int(pool.training_targets[0])].name
+        raise LearningError(
+            f"All {pool.training.size} labels so far are {only!r}; a second class is needed to tell apart.",
+            hint="Label at least one tile of another class. Querying goes on without predictions until then.",
+        )
+
+
+def _set_aside(project: Project, pool: LabelledPool, strategy: str) -> np.ndarray:
+    """Global indices that earlier rounds of the same query function ruled out for good."""
+    tile_ids = {
+        tile_id
+        for item in rounds(project)
+        if item.strategy == strategy and item.encoder == pool.embeddings.encoder
+        for tile_id in item.metrics.get(SET_ASIDE, ())
+    }
+    return pool.embeddings.rows_of(sorted(tile_ids))
+
+
+def _round_seed(project: Project, seed: int) -> int:
+    """Another seed for every round, the same for the same round of the same experiment."""
+    return int(np.random.SeedSequence([seed, len(rounds(project))]).generate_state(1)[0])
+
+
+def _record(
+    project: Project,
+    pool: LabelledPool,
+    selection: Selection,
+    strategy: str,
+    parameters: dict[str, Any],
+    seed: int,
+    budget: int,
+    facts: dict[str, Any],
+) -> QueriedRound:
+    tile_ids = [int(tile_id) for tile_id in pool.embeddings.tile_ids[selection.indices]]
+    utilities = [None if strategy == VALIDATION_SAMPLE else float(value) for value in selection.utilities]
+    reasons = list(selection.reasons)
+    round_id = record_round(
+        project,
+        strategy=strategy,
+        parameters=parameters,
+        seed=seed,
+        encoder=pool.embeddings.encoder,
+        budget=budget,
+        picks=[Pick(*pick) for pick in zip(tile_ids, range(1, len(tile_ids) + 1), utilities, reasons, strict=True)],
+        metrics=facts,
+    )
+    return QueriedRound(round_id, strategy, tile_ids, reasons, pool.eligible.size)
+
+
+def _decide(probabilities: np.ndarray, mode: str) -> np.ndarray:
+    """``(N, C)`` bool: which classes each tile is said to have."""
+    if mode == "multi":
+        return np.asarray(probabilities > MULTI_THRESHOLD)
+    decided = np.zeros(probabilities.shape, bool)
+    decided[np.arange(len(decided)), probabilities.argmax(axis=1)] = True
+    return decided
+
+
+def _tile_predictions(pool: LabelledPool, probabilities: np.ndarray, decided: np.ndarray) -> list[TilePrediction]:
+    certainty = probabilities.max(axis=1) if pool.mode == "single" else np.abs(probabilities - 0.5).mean(axis=1) + 0.5
+    class_ids = [item.class_id for item in pool.classes]
+    classes: list[list[tuple[int, float]]] = [[] for _ in range(len(probabilities))]
+    for row, column in zip(*(axis.tolist() for axis in np.nonzero(decided)), strict=True):
+        classes[row].append((class_ids[column], round(float(probabilities[row, column]), 5)))
+    numbers = zip(
+        pool.embeddings.tile_ids.tolist(),
+        certainty.astype(float).round(5).tolist(),
+        uncertainty(probabilities, pool.mode).astype(float).round(5).tolist(),
+        classes,
+        strict=True,
+    )
+    return [TilePrediction(tile_id, p, u, tuple(of_tile)) for tile_id, p, u, of_tile in numbers]
