@@ -1,0 +1,170 @@
+"""The commands of a round: ``query``, ``train``, ``predict``, ``export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .console import Console, Device, Json, Quiet, Verbose, command
+from .setup import ProjectPath
+
+if TYPE_CHECKING:
+    from ..rounds import QueriedRound, Training
+
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+
+
+def query(
+    project: ProjectPath,
+    strategy: Annotated[str, typer.Option(help="random, fps, kmeans, margin, mcfps or mcfps:paper.")] = "margin",
+    budget: Annotated[int, typer.Option("--budget", "-b", help="How many tiles to ask for.")] = 64,
+    seed: Seed = 0,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE for the query function; repeatable.")
+    ] = None,
+    validation: Annotated[bool, typer.Option("--validation", help="Ask for tiles of the validation sample.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the tiles to a CSV to fill in for `label`.")] = None,
+    device: Device = "auto",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Choose the tiles that are worth labelling next."""
+    with command(as_json, quiet, verbose) as console:
+        from .. import rounds
+        from ..devices import choose_device
+        from ..project.store import Project
+        from ..sheets import describe_round, write_sheet
+
+        with Project.open(project) as opened, console.working("Querying") as monitor:
+            if validation:
+                asked = rounds.query_validation(opened, budget, seed=seed)
+            else:
+                asked = rounds.query(
+                    opened,
+                    strategy,
+                    budget,
+                    seed=seed,
+                    parameters=parse_parameters(parameter or []),
+                    device=choose_device(device),
+                    monitor=monitor,
+                )
+            table = describe_round(opened, asked.round_id)
+        if out is not None:
+            write_sheet(out, table)
+        _show(console, project, asked, table, out)
+
+
+def _show(console: Console, project: Path, asked: QueriedRound, table: list[dict[str, Any]], out: Path | None) -> None:
+    console.say(f"Round {asked.round_id}: {len(table)} of {asked.eligible} tiles chosen by {asked.strategy}.")
+    for line in table[:10]:
+        console.say(
+            f"  tile {line['tile_id']} ({line['raster']} row {line['row']} col {line['col']}): {line['reason']}"
+        )
+    if len(table) > 10:
+        console.say(f"  ... and {len(table) - 10} more, in the layer queried_tiles of the project")
+    sheet = out or "answers.csv"
+    console.say(f"Next: fill in the column label of {sheet}, then: quadrat label {project} {sheet}")
+    console.result({"project": project, "round": asked.round_id, "strategy": asked.strategy, "tiles": table})
+
+
+def train(
+    project: ProjectPath,
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Fit the head on all answers and check it on the validation sample."""
+    with command(as_json, quiet, verbose) as console:
+        from ..devices import choose_device
+        from ..project.store import Project
+        from ..rounds import train as train_project
+
+        with Project.open(project) as opened, console.working("Training") as monitor:
+            training = train_project(opened, seed=seed, device=choose_device(device), monitor=monitor)
+        console.say(summary(training))
+        console.say(f"Next: quadrat query {project}, or quadrat predict {project}")
+        console.result({"project": project, **_training_values(training)})
+
+
+def predict(
+    project: ProjectPath,
+    seed: Seed = 0,
+    device: Device = "auto",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Give every tile its class or classes, a probability and an uncertainty."""
+    with command(as_json, quiet, verbose) as console:
+        from ..devices import choose_device
+        from ..project.store import Project
+        from ..rounds import predict as predict_project
+
+        with Project.open(project) as opened, console.working("Predicting") as monitor:
+            done = predict_project(opened, seed=seed, device=choose_device(device), monitor=monitor)
+        console.say(f"{done.tiles} tiles predicted. {summary(done.training)}")
+        for name, count in sorted(done.per_class.items(), key=lambda item: -item[1]):
+            console.say(f"  {count:7d}  {name}")
+        console.say(f"Next: quadrat export {project} predictions.gpkg --layer predictions")
+        values = {"tiles": done.tiles, "per_class": done.per_class, **_training_values(done.training)}
+        console.result({"project": project, **values})
+
+
+def export(
+    project: ProjectPath,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A .gpkg, .geojson or .parquet file; else a folder of chips.")
+    ],
+    layer: Annotated[str, typer.Option(help="labels, predictions or tiles.")] = "labels",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write labels, predictions or tiles for others to use."""
+    with command(as_json, quiet, verbose) as console:
+        from ..export import export as export_project
+        from ..project.store import Project
+
+        with Project.open(project, writable=False) as opened, console.working("Exporting") as monitor:
+            made = export_project(opened, out, layer, monitor)
+        console.say(f"{made.tiles} tiles ({made.layer}) in {made.path}")
+        console.result({"project": project, "out": made.path, "layer": made.layer, "tiles": made.tiles})
+
+
+def summary(training: Training) -> str:
+    """One sentence on a fitted head."""
+    learnt = f"Learnt from {training.labels} labels."
+    if not training.metrics:
+        return f"{learnt} No validation tile has an answer yet, so nothing can be said of the accuracy."
+    found = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in training.metrics.items())
+    return f"{learnt} On {training.validation_labels} validation tiles: {found}."
+
+
+def _training_values(training: Training) -> dict[str, Any]:
+    return {"labels": training.labels, "validation_labels": training.validation_labels, **training.metrics}
+
+
+def parse_parameters(pairs: list[str]) -> dict[str, Any]:
+    """``["k=15", "threshold=0.8"]`` as a dictionary; numbers and true/false become what they look like."""
+    import json
+
+    from ..errors import UsageError
+
+    values: dict[str, Any] = {}
+    for pair in pairs:
+        name, sign, value = pair.partition("=")
+        if not sign or not name:
+            raise UsageError(f"{pair!r} is not of the form NAME=VALUE.", hint="Write for example: -p neighbours=15")
+        try:
+            values[name.strip()] = json.loads(value)
+        except json.JSONDecodeError:
+            values[name.strip()] = value.strip()
+    return values
+
+
+COMMANDS = {"query": query, "train": train, "predict": predict, "export": export}

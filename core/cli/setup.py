@@ -1,0 +1,116 @@
+"""The commands that prepare a project: ``init``, ``tile``, ``embed``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .console import Device, Json, Quiet, Verbose, command
+
+ProjectPath = Annotated[
+    Path, typer.Argument(metavar="PROJECT", help="The project file, NAME.gpkg.", show_default=False)
+]
+
+
+def init(
+    project: ProjectPath,
+    classes: Annotated[
+        str,
+        typer.Option(
+            help="A preset (eurosat-10, bigearthnet-19, corine-level-1, ucmerced-17, worldcover-11), a text file with "
+            "a name a line, or a CSV with name,colour,key.",
+            show_default=False,
+        ),
+    ],
+    mode: Annotated[str, typer.Option(help="single: one class a tile. multi: any number, including none.")] = "single",
+    size: Annotated[int, typer.Option(help="Tile size in pixels.")] = 64,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make a new project."""
+    with command(as_json, quiet, verbose) as console:
+        from ..project.classes import read_class_list
+        from ..project.store import Project
+
+        with Project.create(project, read_class_list(classes), mode, tile_size=size) as made:
+            names = [item.name for item in made.classes()]
+        console.say(f"Made {project}: {mode}-label, {len(names)} classes ({', '.join(names)}).")
+        console.say(f"Next: quadrat tile {project} RASTER")
+        console.result({"project": project, "mode": mode, "classes": names})
+
+
+def tile(
+    project: ProjectPath,
+    rasters: Annotated[list[Path], typer.Argument(metavar="RASTER...", help="Any raster GDAL can read.")],
+    size: Annotated[int | None, typer.Option(help="Tile size in pixels [default: the project's].")] = None,
+    stride: Annotated[int | None, typer.Option(help="Distance between tiles in pixels [default: the size].")] = None,
+    aoi: Annotated[Path | None, typer.Option(help="Only tiles that touch the polygons of this vector file.")] = None,
+    bands: Annotated[
+        str | None,
+        typer.Option(help="The band names by position, for example B02,B03,B04,B08; '-' leaves a band out."),
+    ] = None,
+    scale: Annotated[
+        float | None, typer.Option(help="Reflectance = (DN + offset) x scale [default: as found].")
+    ] = None,
+    offset: Annotated[float | None, typer.Option(help="-1000 from processing baseline 04.00 on.")] = None,
+    nodata: Annotated[float | None, typer.Option(help="The DN that means no data [default: as found].")] = None,
+    min_valid: Annotated[float, typer.Option(help="Share of valid pixels below which a tile is set aside.")] = 0.9,
+    validation: Annotated[float, typer.Option(help="Share of tiles kept apart to check the result honestly.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Which tiles the validation sample draws.")] = 0,
+    crs: Annotated[str | None, typer.Option(help="CRS of the tiles' polygons [default: the first raster's].")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Cut rasters into tiles."""
+    with command(as_json, quiet, verbose) as console:
+        from ..project.store import Project
+        from ..tiling import TilingOptions, tile_rasters
+
+        options = TilingOptions(
+            size, stride, min_valid, validation, seed, aoi, split_names(bands), scale, offset, nodata, crs
+        )
+        with Project.open(project) as opened, console.working("Tiling") as monitor:
+            done = tile_rasters(opened, rasters, options, monitor)
+        for item in done:
+            tiles = f": {item.pool} tiles in the pool, {item.validation} for validation, {item.excluded} set aside"
+            console.say(f"{item.path.name} ({item.state}){tiles if item.state == 'new' else ''}")
+        console.say(f"Next: quadrat embed {project}")
+        console.result({"project": project, "rasters": [vars(item) for item in done]})
+
+
+def embed(
+    project: ProjectPath,
+    encoder: Annotated[
+        str, typer.Option(help="statistics, an encoder file (.toml), or a weights file (.pth, .safetensors).")
+    ] = "statistics",
+    device: Device = "auto",
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Turn each tile into a vector, once."""
+    with command(as_json, quiet, verbose) as console:
+        from ..devices import choose_device
+        from ..embedding import embed as embed_project
+        from ..encoders.registry import load_encoder
+        from ..project.store import Project
+
+        with Project.open(project) as opened, console.working("Embedding") as monitor:
+            loaded = load_encoder(encoder, choose_device(device))
+            made = embed_project(opened, loaded, encoder, monitor)
+        n_tiles, dimension = made.matrix.shape
+        console.say(f"{n_tiles} tiles, {dimension} numbers each, by {made.encoder}.")
+        console.say(f"Next: quadrat query {project} --out answers.csv")
+        console.result({"project": project, "encoder": made.encoder, "tiles": n_tiles, "dimension": dimension})
+
+
+def split_names(text: str | None) -> list[str] | None:
+    """``"B02, B03"`` as a list; None stays None."""
+    return None if text is None else [name.strip() for name in text.split(",")]
+
+
+COMMANDS = {"init": init, "tile": tile, "embed": embed}

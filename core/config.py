@@ -1,0 +1,189 @@
+"""The file that ``quadrat run`` takes: TOML in, one frozen description of the whole job out.
+
+Paths are relative to the file. A key that is not known is an error that names the nearest one that is: a misspelt
+option that is silently ignored costs more than any other mistake in a batch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .encoders.registry import DEFAULT_ENCODER
+from .errors import UsageError
+from .export import LAYERS
+from .rounds import DEFAULT_BUDGET, DEFAULT_STRATEGY
+from .tiling import TilingOptions
+
+TABLES: dict[str, tuple[str, ...]] = {
+    "": ("project", "rasters", "classes", "mode", "tile", "embed", "query", "oracle", "output", "export"),
+    "tile": ("size", "stride", "aoi", "bands", "scale", "offset", "nodata", "min_valid", "validation", "seed", "crs"),
+    "embed": ("encoder",),
+    "query": ("strategy", "budget", "rounds", "seed", "parameters"),
+    "oracle": ("truth",),
+    "output": ("folder",),
+    "export": tuple(LAYERS),
+}
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """One batch. ``strategies`` times ``seeds`` are compared, each on its own copy of the project, if more than one."""
+
+    project: Path
+    rasters: tuple[Path, ...]
+    classes: str
+    mode: str
+    folder: Path
+    tiling: TilingOptions = field(default_factory=TilingOptions)
+    encoder: str = DEFAULT_ENCODER
+    strategies: tuple[str, ...] = (DEFAULT_STRATEGY,)
+    seeds: tuple[int, ...] = (0,)
+    budget: int = DEFAULT_BUDGET
+    rounds: int = 8
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    truth: Path | None = None
+    exports: tuple[tuple[str, Path], ...] = ()
+
+
+def read_config(path: Path) -> BatchConfig:
+    """Read and check a configuration file.
+
+    Raises:
+        UsageError: it cannot be read, a key is unknown or missing, or a value is of the wrong kind; all are listed.
+    """
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(
+            f"{path} cannot be read.", hint="Check the path and the TOML syntax.", details=str(error)
+        ) from error
+    problems = _unknown_keys(tables)
+    problems += [f"`{key}` is missing" for key in ("project", "rasters", "classes") if key not in tables]
+    if problems:
+        raise _not_usable(path, problems)
+    reader = _Reader(path.parent, tables)
+    config = BatchConfig(
+        project=reader.get("", "project", reader.path, Path()),
+        rasters=reader.get("", "rasters", reader.many(reader.path), ()),
+        classes=reader.get("", "classes", reader.classes, ""),
+        mode=reader.get("", "mode", _text, "single"),
+        folder=reader.get("output", "folder", reader.path, path.parent / "results"),
+        tiling=_read_tiling(reader),
+        encoder=reader.get("embed", "encoder", reader.encoder, DEFAULT_ENCODER),
+        strategies=reader.get("query", "strategy", reader.many(_text), (DEFAULT_STRATEGY,)),
+        seeds=reader.get("query", "seed", reader.many(_whole), (0,)),
+        budget=reader.get("query", "budget", _whole, DEFAULT_BUDGET),
+        rounds=reader.get("query", "rounds", _whole, 8),
+        parameters=reader.get("query", "parameters", _table, {}),
+        truth=reader.get("oracle", "truth", reader.path, None),
+        exports=tuple(
+            (layer, target)
+            for layer in LAYERS
+            for target in reader.get("export", layer, reader.many(reader.output), ())
+        ),
+    )
+    if reader.problems:
+        raise _not_usable(path, reader.problems)
+    return config
+
+
+def _read_tiling(reader: _Reader) -> TilingOptions:
+    return TilingOptions(
+        size_px=reader.get("tile", "size", _whole, None),
+        stride_px=reader.get("tile", "stride", _whole, None),
+        min_valid=reader.get("tile", "min_valid", _number, 0.9),
+        validation=reader.get("tile", "validation", _number, 0.0),
+        seed=reader.get("tile", "seed", _whole, 0),
+        area=reader.get("tile", "aoi", reader.path, None),
+        bands=reader.get("tile", "bands", reader.many(_text), None),
+        scale=reader.get("tile", "scale", _number, None),
+        offset=reader.get("tile", "offset", _number, None),
+        nodata=reader.get("tile", "nodata", _number, None),
+        crs=reader.get("tile", "crs", _text, None),
+    )
+
+
+class _Reader:
+    """Takes values out of the tables, converts them, and collects what is wrong."""
+
+    def __init__(self, base: Path, tables: dict[str, Any]) -> None:
+        self.base = base
+        self.tables = tables
+        self.problems: list[str] = []
+
+    def get(self, table: str, key: str, convert: Callable[[Any], Any], default: Any) -> Any:
+        values = self.tables.get(table, {}) if table else self.tables
+        if key not in values:
+            return default
+        try:
+            return convert(values[key])
+        except (TypeError, ValueError) as error:
+            self.problems.append(f"`{f'{table}.' if table else ''}{key}`: {error}")
+            return default
+
+    def path(self, value: Any) -> Path:
+        return self.base / Path(_text(value)).expanduser()
+
+    def output(self, value: Any) -> Path:
+        folder = self.tables.get("output", {}).get("folder", "results")
+        return self.path(folder) / self.path(value).relative_to(self.base)
+
+    def classes(self, value: Any) -> str:
+        """A preset's name, or a file relative to the configuration."""
+        file = self.path(value)
+        return str(file) if file.is_file() else str(value)
+
+    def encoder(self, value: Any) -> str:
+        file = self.path(value)
+        return str(file) if file.suffix else str(value)
+
+    def many(self, convert: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
+        """One value or a list of them."""
+        return lambda value: tuple(convert(item) for item in (value if isinstance(value, list) else [value]))
+
+
+def _expect(value: Any, kinds: tuple[type, ...], meant: str) -> Any:
+    """The value if it is of a kind that TOML has for it; true and false are no numbers."""
+    if type(value) not in kinds:
+        raise TypeError(f"{value!r} is not {meant}")
+    return value
+
+
+def _text(value: Any) -> str:
+    return str(_expect(value, (str,), "a text"))
+
+
+def _whole(value: Any) -> int:
+    return int(_expect(value, (int,), "a whole number"))
+
+
+def _number(value: Any) -> float:
+    return float(_expect(value, (int, float), "a number"))
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return dict(_expect(value, (dict,), "a table"))
+
+
+def _unknown_keys(tables: Mapping[str, Any]) -> list[str]:
+    problems = []
+    for table, known in TABLES.items():
+        values = tables.get(table, {}) if table else tables
+        if not isinstance(values, Mapping):
+            problems.append(f"`{table}` must be a table: [{table}]")
+            continue
+        for key in values:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, 1)
+                meant = f"; did you mean `{near[0]}`?" if near else f"; known are {', '.join(known)}"
+                problems.append(f"`{f'{table}.' if table else ''}{key}` is not known{meant}")
+    return problems
+
+
+def _not_usable(path: Path, problems: list[str]) -> UsageError:
+    return UsageError(f"{path.name} cannot be run as it is.", hint="Correct these.", details="\n".join(problems))

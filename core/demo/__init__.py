@@ -1,0 +1,1 @@
+"""The demo: a scene invented from nothing, and the whole job done on it."""

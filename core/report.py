@@ -1,0 +1,110 @@
+"""Figures: learning curves and the map of predictions, as PNG and SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's colours, told apart with every kind of colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """The score on the validation sample after a round, for one query function and seed."""
+
+    strategy: str
+    seed: int
+    labels: int
+    score: float
+
+
+def draw_learning_curves(points: Sequence[CurvePoint], score_name: str, files: Sequence[Path]) -> None:
+    """Score against labels, one line a query function: the mean over seeds, and a band from the worst to the best."""
+    from matplotlib.ticker import PercentFormatter
+
+    figure, axes = _new_figure(7.2, 4.5)
+    for colour, strategy in zip(_cycle(COLOURS), dict.fromkeys(point.strategy for point in points), strict=False):
+        by_labels: dict[int, list[float]] = {}
+        for point in points:
+            if point.strategy == strategy:
+                by_labels.setdefault(point.labels, []).append(point.score)
+        labels = sorted(by_labels)
+        scores = [np.array(by_labels[count]) for count in labels]
+        mean = np.array([score.mean() for score in scores])
+        axes.plot(labels, mean, marker="o", markersize=4, color=colour, label=f"{strategy}  ({mean[-1]:.1%})")
+        if max(score.size for score in scores) > 1:
+            axes.fill_between(
+                labels, [s.min() for s in scores], [s.max() for s in scores], color=colour, alpha=0.15, lw=0
+            )
+    axes.set_xlabel("labelled tiles")
+    axes.set_ylabel(f"{score_name} on the validation sample")
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower right")
+    _save(figure, files)
+
+
+def draw_map(
+    picture: np.ndarray,
+    classes: np.ndarray,
+    legend: Mapping[str, str],
+    files: Sequence[Path],
+    *,
+    title: str = "",
+) -> None:
+    """A raster in true colour beside the classes of its tiles.
+
+    Args:
+        picture: ``(H, W, 3)`` 0-1.
+        classes: ``(rows, cols)`` index into ``legend``, -1 where a tile has none. It covers the same ground as
+            ``picture``.
+        legend: class name -> colour ``#rrggbb``, in the order of the indices.
+        files: where to write; the ending decides the format.
+    """
+    from matplotlib.colors import to_rgba
+    from matplotlib.patches import Patch
+
+    colours = np.array([to_rgba(colour) for colour in legend.values()] + [(0.0, 0.0, 0.0, 0.0)])
+    height = 6.0 * picture.shape[0] / picture.shape[1]
+    figure, axes = _new_figure(12.5, max(height, 3.0) + 1.2, columns=2)
+    for axis in axes:
+        axis.imshow(picture, extent=(0, classes.shape[1], classes.shape[0], 0))
+        axis.set_axis_off()
+    axes[1].imshow(
+        colours[classes], extent=(0, classes.shape[1], classes.shape[0], 0), alpha=0.72, interpolation="none"
+    )
+    axes[0].set_title("True colour", fontsize=11, loc="left")
+    axes[1].set_title(title or "Predicted classes", fontsize=11, loc="left")
+    used = [(name, colour) for index, (name, colour) in enumerate(legend.items()) if (classes == index).any()]
+    patches = [Patch(color=colour, label=name) for name, colour in used]
+    figure.legend(handles=patches, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
+    _save(figure, files)
+
+
+def _cycle(colours: Sequence[str]) -> Sequence[str]:
+    return tuple(colours) * 8
+
+
+def _new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
+    """A figure that needs no display and no global state of pyplot's."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=150)
+    FigureCanvasAgg(figure)
+    return figure, figure.subplots(1, columns)
+
+
+def _save(figure: Figure, files: Sequence[Path]) -> None:
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(file)
