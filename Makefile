@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test lint format bench clean
+.PHONY: help setup demo pictures test lint format bench clean
 .DEFAULT_GOAL := help
 
 help:            ## what can be made
@@ -21,6 +21,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)   ## make a landscape, label it by active learning, map it: see what Quadrat does
 	$(BIN)/python -m core demo --out demo
+
+pictures: demo   ## make the documentation's pictures again from the demo
+	$(BIN)/python docs/make_pictures.py demo
 
 test: lint       ## lint, types, import rules and all tests
 	$(BIN)/python -m pytest
