@@ -89,10 +89,11 @@ def read_polygons(project: Project, path: Path, *, class_column: str, min_overla
         tiles = gpd.read_file(file, layer="tiles", fid_as_index=True).rename_axis("tile_id").reset_index()
     tiles = tiles[tiles["role"] != "excluded"]
     classes = project.classes()
-    by_name = {name: match_class(str(name), classes) for name in features[class_column].dropna().unique()}
-    unknown = sorted(str(name) for name, found in by_name.items() if found is None)
-    _refuse(path, [f"class {name!r} is not in the project" for name in unknown])
     named = features[features[class_column].notna()].to_crs(tiles.crs)
+    named = named.assign(**{class_column: named[class_column].astype(str).str.split(";")}).explode(class_column)
+    by_name = {name: match_class(name.strip(), classes) for name in named[class_column].unique()}
+    unknown = sorted(name.strip() for name, found in by_name.items() if found is None)
+    _refuse(path, [f"class {name!r} is not in the project" for name in unknown])
     named = named.assign(class_id=[by_name[name].class_id for name in named[class_column]])  # type: ignore[union-attr]
     merged = named[["class_id", "geometry"]].dissolve("class_id").reset_index()
     pieces = gpd.overlay(tiles[["tile_id", "geometry"]], merged, how="intersection", keep_geom_type=True)

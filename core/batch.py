@@ -36,7 +36,7 @@ from .project.results import RoundRecord, picks_of_round, rounds
 from .project.store import Project
 from .report import CurvePoint, draw_learning_curves
 from .sheets import describe_round, write_sheet
-from .strategies.registry import find_strategy
+from .strategies.registry import check_parameters
 from .tiling import tile_rasters
 
 CURVE_COLUMNS = (
@@ -89,7 +89,7 @@ def run_batch(config: BatchConfig, device: str = "cpu", monitor: Monitor = SILEN
         QuadratError: whatever a step raises; the steps before it keep their results.
     """
     for strategy in config.strategies:
-        find_strategy(strategy)
+        check_parameters(strategy, config.parameters)
     if config.rounds < 1 or config.budget < 1:
         raise UsageError("A batch needs at least one round of at least one tile.", hint="Correct rounds and budget.")
     with open_or_create(config) as project:
@@ -104,7 +104,8 @@ def run_batch(config: BatchConfig, device: str = "cpu", monitor: Monitor = SILEN
         part = monitor.part(0.4 + 0.5 * index / len(branches), 0.4 + 0.5 * (index + 1) / len(branches))
         with Project.open(branch.path) as project:
             run_rounds(config, project, branch, device, part)
-            round_steps.predict(project, seed=branch.seed, device=device)
+            head = round_steps.head_for(branch.strategy)
+            round_steps.predict(project, seed=branch.seed, head=head, device=device)
             files += _export(config, project, branch if len(branches) > 1 else None)
     curve = [row for branch in branches for row in curve_rows(branch)]
     files += write_curve(curve, config.folder, main_score(config.mode))
@@ -136,6 +137,12 @@ def make_branches(config: BatchConfig) -> list[Branch]:
     pairs = [(strategy, seed) for strategy in config.strategies for seed in config.seeds]
     if len(pairs) == 1:
         return [Branch(*pairs[0], config.project)]
+    with Project.open(config.project, writable=False) as project:
+        if rounds(project):
+            raise ProjectError(
+                f"{config.project.name} has rounds of its own, which every copy to be compared would begin with.",
+                hint="Give the comparison a project of its own: change `project` in the configuration.",
+            )
     return [Branch(strategy, seed, _copy_project(config.project, strategy, seed)) for strategy, seed in pairs]
 
 
@@ -181,7 +188,8 @@ def run_rounds(config: BatchConfig, project: Project, branch: Branch, device: st
     if done and "labels" not in done[-1].metrics:  # killed between the choice and the answers
         _answer_round(project, truth, done[-1].round_id)
         pool = open_pool(project, pool.embeddings)
-        round_steps.train(project, seed=branch.seed, head=head, device=device, pool=pool)
+        if pool.can_learn:
+            round_steps.train(project, seed=branch.seed, head=head, device=device, pool=pool)
     for number in range(len(done), config.rounds):
         if pool.eligible.size == 0:
             break

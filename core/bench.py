@@ -23,7 +23,7 @@ from rasterio.windows import Window
 
 from . import rounds as round_steps
 from .answer_files import read_csv
-from .embedding import BATCH_TILES, embed, project_bands
+from .embedding import embed, project_bands
 from .encoders.base import Encoder
 from .encoders.registry import load_encoder
 from .errors import UsageError
@@ -153,7 +153,7 @@ def _measure_start() -> Measurement:
 def _measure_rounds(project: Project, truth: Path, device: str) -> list[Measurement]:
     """Label a random sample from the truth, then time one round and one prediction of everything."""
     known = read_csv(project, truth, as_truth=True).answers
-    chosen = np.random.default_rng(0).permutation(len(known))[:LABELS]
+    chosen = np.random.default_rng(0).permutation(len(known))[: min(LABELS, len(known) // 2)]
     answers = [Answer(known[index].tile_id, known[index].kind, known[index].class_ids) for index in chosen]
     recording = _timed(lambda: record_answers(project, answers, annotator="bench", source="oracle"))
     # The first call of torch and scikit-learn in a process loads their libraries; a round is timed as in a session.
@@ -195,13 +195,14 @@ def _compare_embedding(project: Project, encoder: Encoder, seconds: float) -> Me
             return Measurement(name, seconds, "rasterio reading the same windows", _timed(read_all))
     rng = np.random.default_rng(0)
     bands = project_bands(project)
-    batch = rng.random((BATCH_TILES, len(bands), record.tile_size, record.tile_size), np.float32) * 0.3
+    step = encoder.tiles_together
+    batch = rng.random((step, len(bands), record.tile_size, record.tile_size), np.float32) * 0.3
     prepared = encoder.prepare(batch[:, encoder.band_order(bands)])
     encoder.run(prepared)
     done, started = 0, time.perf_counter()
     while time.perf_counter() - started < BARE_SECONDS:
         encoder.run(prepared)
-        done += BATCH_TILES
+        done += step
     bare = (time.perf_counter() - started) / done * len(tiles)
     return Measurement(name, seconds, "the bare network on tiles in memory", bare)
 

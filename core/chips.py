@@ -26,8 +26,8 @@ TABLE = "chips.csv"
 UNLABELLED = ("skip", "unsure")
 
 
-def write_chips(project: Project, frame: Any, folder: Path, monitor: Monitor) -> None:
-    """Write the tiles of ``frame``, a view of the project as GeoDataFrame, to ``folder``.
+def write_chips(project: Project, frame: Any, folder: Path, monitor: Monitor) -> int:
+    """Write the tiles of ``frame``, a view of the project as GeoDataFrame, to ``folder``; returns how many.
 
     Chips have the raster's own bands, numbers and CRS. Tiles that were skipped or left unsure have no chip.
 
@@ -54,6 +54,7 @@ def write_chips(project: Project, frame: Any, folder: Path, monitor: Monitor) ->
             details=str(error),
         ) from error
     _put_in_place(work, folder)
+    return len(frame)
 
 
 def _write_all(project: Project, frame: Any, work: Path, monitor: Monitor) -> None:

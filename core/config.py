@@ -131,7 +131,7 @@ class _Reader:
 
     def output(self, value: Any) -> Path:
         folder = self.tables.get("output", {}).get("folder", "results")
-        return self.path(folder) / self.path(value).relative_to(self.base)
+        return self.path(folder) / Path(_text(value)).expanduser()
 
     def classes(self, value: Any) -> str:
         """A preset's name, or a file relative to the configuration."""
@@ -177,12 +177,17 @@ def _unknown_keys(tables: Mapping[str, Any]) -> list[str]:
         if not isinstance(values, Mapping):
             problems.append(f"`{table}` must be a table: [{table}]")
             continue
-        for key in values:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, 1)
-                meant = f"; did you mean `{near[0]}`?" if near else f"; known are {', '.join(known)}"
-                problems.append(f"`{f'{table}.' if table else ''}{key}` is not known{meant}")
+        unknown = (key for key in values if key not in known)
+        problems += [f"`{f'{table}.' if table else ''}{key}` is not known{_meant(key, known)}" for key in unknown]
     return problems
+
+
+def _meant(key: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(key, known, 1)
+    elsewhere = [f"`{key}` of the table [{table}]" for table, keys in TABLES.items() if table and key in keys]
+    if elsewhere or near:
+        return f"; did you mean {' or '.join(elsewhere) or f'`{near[0]}`'}?"
+    return f"; known are {', '.join(known)}"
 
 
 def _not_usable(path: Path, problems: list[str]) -> UsageError:

@@ -53,7 +53,7 @@ def export(project: Project, target: Path, layer: str = "labels", monitor: Monit
     else:
         from .chips import write_chips
 
-        write_chips(project, frame, target, monitor)
+        return Export(target, layer, write_chips(project, frame, target, monitor))
     return Export(target, layer, len(frame))
 
 
@@ -68,11 +68,13 @@ def _read_view(project: Project, layer: str) -> Any:
     frame = None
     if project.has_tiles():
         with project.lent() as path:
-            frame = gpd.read_file(path, layer=LAYERS[layer])
+            frame = gpd.read_file(path, layer=LAYERS[layer], fid_as_index=True)
     if frame is None or frame.empty:
         raise ProjectError("There is nothing to export.", hint=missing[layer])
-    # What GDAL takes for an ordinary field is the key of the view, a copy of tile_id.
-    return frame.drop(columns="OGC_FID", errors="ignore")
+    if "tile_id" not in frame.columns:
+        frame.insert(0, "tile_id", frame.index)
+    # What GDAL may take for an ordinary field is the key of the view, a copy of tile_id.
+    return frame.drop(columns="OGC_FID", errors="ignore").reset_index(drop=True)
 
 
 def _write_layer(frame: Any, target: Path, layer: str) -> None:

@@ -26,10 +26,20 @@ from .learners.training import HeadConfig, fit_head
 from .metrics import MULTI_THRESHOLD, scores, uncertainty
 from .monitor import SILENT, Monitor
 from .pool import LabelledPool, open_pool
-from .project.results import Pick, TilePrediction, record_round, rounds, set_round_metrics, write_predictions
+from .project.answers import current_answers
+from .project.results import (
+    Pick,
+    RoundRecord,
+    TilePrediction,
+    picks_of_round,
+    record_round,
+    rounds,
+    set_round_metrics,
+    write_predictions,
+)
 from .project.store import Project
 from .strategies.base import Pool, Predictions, Selection
-from .strategies.registry import find_strategy, select
+from .strategies.registry import check_parameters, find_strategy, select
 
 # Margin beats random, fps, kmeans and mcfps on the demo and on EuroSAT with few hundred labels; see docs/benchmarks.md.
 DEFAULT_STRATEGY = "margin"
@@ -41,12 +51,15 @@ SET_ASIDE = "set_aside"
 
 @dataclass(frozen=True)
 class QueriedRound:
-    """A recorded round: tiles in the order in which they should be labelled."""
+    """A recorded round: tiles in the order in which they should be labelled, out of ``eligible`` ones.
+
+    ``chosen_by`` differs from ``strategy``, which was asked for, after a cold start.
+    """
 
     round_id: int
     strategy: str
+    chosen_by: str
     tile_ids: list[int]
-    reasons: list[str]
     eligible: int
 
 
@@ -92,6 +105,7 @@ def query(
         ProjectError: no tiles or embeddings.
     """
     info = find_strategy(strategy)
+    check_parameters(strategy, parameters or {})
     pool = pool or open_pool(project)
     if pool.eligible.size == 0:
         raise LearningError(
@@ -137,7 +151,8 @@ def query_validation(project: Project, budget: int, *, seed: int = 0, pool: Labe
             hint="A validation sample is drawn when rasters are tiled: quadrat tile ... --validation 0.1.",
         )
     rows = np.random.default_rng(_round_seed(project, seed)).permutation(left)[:budget]
-    selection = Selection(rows, np.zeros(rows.size), ("drawn at random for the validation sample",) * rows.size)
+    reasons = ("drawn at random for the validation sample",) * rows.size
+    selection = Selection(rows, np.zeros(rows.size), reasons, VALIDATION_SAMPLE)
     return _record(project, pool, selection, VALIDATION_SAMPLE, {}, seed, budget, {})
 
 
@@ -150,24 +165,19 @@ def train(
     pool: LabelledPool | None = None,
     monitor: Monitor = SILENT,
 ) -> Training:
-    """Fit the head on all answers and score it on the validation sample; the latest round remembers the scores.
+    """Fit the head on all answers and score it on the validation sample.
+
+    The latest round that has an answer remembers the scores: they are what its labels led to.
 
     Raises:
         LearningError: no labels, or a single class in a single-label project.
     """
     pool = pool or open_pool(project)
-    started = time.perf_counter()
-    fitted = fit(project, pool, head or HeadConfig(), seed=seed, device=device, monitor=monitor)
-    metrics: dict[str, float] = {}
-    if pool.validation.size:
-        probabilities = fitted.predict(pool.embeddings.matrix, pool.validation)
-        metrics = scores(probabilities, pool.validation_targets, pool.mode)
-    training = Training(fitted, pool.training.size, pool.validation.size, metrics, time.perf_counter() - started)
-    done = [item for item in rounds(project) if item.strategy != VALIDATION_SAMPLE]
-    if done:
-        latest = done[-1]
+    training = _fit_and_score(project, pool, head, seed, device, monitor)
+    latest = _latest_answered_round(project)
+    if latest is not None:
         counts = {"labels": training.labels, "validation_labels": training.validation_labels}
-        set_round_metrics(project, latest.round_id, {**latest.metrics, **counts, **metrics})
+        set_round_metrics(project, latest.round_id, {**latest.metrics, **counts, **training.metrics})
     return training
 
 
@@ -185,7 +195,7 @@ def predict(
     probability is the mean over classes of how sure the yes or no is.
     """
     pool = open_pool(project)
-    training = train(project, seed=seed, head=head, device=device, pool=pool, monitor=monitor.part(0.0, 0.4))
+    training = _fit_and_score(project, pool, head, seed, device, monitor.part(0.0, 0.4))
     probabilities = training.head.predict(pool.embeddings.matrix)
     monitor.advance(0.6, "Writing predictions")
     decided = _decide(probabilities, pool.mode)
@@ -193,6 +203,28 @@ def predict(
     per_class = {item.name: int(decided[:, index].sum()) for index, item in enumerate(pool.classes)}
     monitor.advance(1.0, "Predictions written")
     return Predicted(written, per_class, training)
+
+
+def _fit_and_score(
+    project: Project, pool: LabelledPool, head: HeadConfig | None, seed: int, device: str, monitor: Monitor
+) -> Training:
+    started = time.perf_counter()
+    fitted = fit(project, pool, head or HeadConfig(), seed=seed, device=device, monitor=monitor)
+    metrics: dict[str, float] = {}
+    if pool.validation.size:
+        probabilities = fitted.predict(pool.embeddings.matrix, pool.validation)
+        metrics = scores(probabilities, pool.validation_targets, pool.mode)
+    return Training(fitted, pool.training.size, pool.validation.size, metrics, time.perf_counter() - started)
+
+
+def _latest_answered_round(project: Project) -> RoundRecord | None:
+    """The newest round of a query function of whose tiles at least one has an answer."""
+    answered = current_answers(project).keys()
+    for item in reversed(rounds(project)):
+        picks = [] if item.strategy == VALIDATION_SAMPLE else picks_of_round(project, item.round_id)
+        if any(pick.tile_id in answered for pick in picks):
+            return item
+    return None
 
 
 def fit(
@@ -297,7 +329,8 @@ def _record(
 ) -> QueriedRound:
     tile_ids = [int(tile_id) for tile_id in pool.embeddings.tile_ids[selection.indices]]
     utilities = [None if strategy == VALIDATION_SAMPLE else float(value) for value in selection.utilities]
-    reasons = list(selection.reasons)
+    ranks = range(1, len(tile_ids) + 1)
+    picks = [Pick(*pick) for pick in zip(tile_ids, ranks, utilities, selection.reasons, strict=True)]
     round_id = record_round(
         project,
         strategy=strategy,
@@ -305,10 +338,11 @@ def _record(
         seed=seed,
         encoder=pool.embeddings.encoder,
         budget=budget,
-        picks=[Pick(*pick) for pick in zip(tile_ids, range(1, len(tile_ids) + 1), utilities, reasons, strict=True)],
+        picks=picks,
         metrics=facts,
     )
-    return QueriedRound(round_id, strategy, tile_ids, reasons, pool.eligible.size)
+    asked_from = pool.unanswered_validation if strategy == VALIDATION_SAMPLE else pool.eligible
+    return QueriedRound(round_id, strategy, selection.strategy, tile_ids, asked_from.size)
 
 
 def _decide(probabilities: np.ndarray, mode: str) -> np.ndarray:
@@ -333,4 +367,5 @@ def _tile_predictions(pool: LabelledPool, probabilities: np.ndarray, decided: np
         classes,
         strict=True,
     )
-    return [TilePrediction(tile_id, p, u, tuple(of_tile)) for tile_id, p, u, of_tile in numbers]
+    # A tile whose embedding is not finite has no prediction.
+    return [TilePrediction(tile_id, p, u, tuple(of_tile)) for tile_id, p, u, of_tile in numbers if p == p]

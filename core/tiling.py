@@ -16,14 +16,11 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import geopandas as gpd
 import numpy as np
-import pyogrio
-import pyproj
-import shapely
 
-from .errors import ImageryError, ProjectError, UsageError
+from .errors import ImageryError, UsageError
 from .imagery.aoi import read_area, tiles_inside
 from .imagery.grid import TileGrid
 from .imagery.rasters import Fingerprint, Raster, fingerprint, inspect_raster
@@ -32,11 +29,12 @@ from .imagery.sentinel2 import check_reflectance
 from .monitor import SILENT, Monitor
 from .project.store import Project, RasterRecord
 from .project.views import register_views, remove_orphan_tiles
-from .scenes import has_changed
+from .scenes import grid_of
+from .tile_layer import Tiles, append_tiles, outline_of
 
 ROLES = ("pool", "validation", "excluded")
-REACH_DEGREES = 12.0
-GDAL_ERRORS = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError)
+# Even open water and shadowed forest have brighter pixels in one band or another.
+DARK = 0.03
 
 
 @dataclass(frozen=True)
@@ -71,17 +69,6 @@ class TiledRaster:
     pool: int = 0
     validation: int = 0
     excluded: int = 0
-
-
-@dataclass(frozen=True)
-class _Tiles:
-    """The tiles of one raster: ``rows, cols, valid (T,)``, ``roles (T,)`` and their polygons ``(T,)``."""
-
-    rows: np.ndarray
-    cols: np.ndarray
-    valid: np.ndarray
-    roles: np.ndarray
-    polygons: np.ndarray
 
 
 def tile_rasters(
@@ -151,58 +138,124 @@ def _tile_raster(project: Project, raster: Raster, size: int, options: TilingOpt
         hashing = pool.submit(fingerprint, raster.path)
         known = _known_record(project, raster, hashing.result()) if project.rasters() else None
         if known is not None:
-            return _renew(project, known, raster, hashing.result())
+            return _renew(project, known, raster, hashing.result(), options, monitor)
         tiles, grid = _lay_out(raster, size, options, monitor)
         print_of_file = hashing.result()
+    _warn_of_overlap(project, raster, grid, monitor)
     raster_id = project.next_raster_id()
-    _append_tiles(project, raster_id, tiles, raster, options.crs)
+    append_tiles(project, raster_id, tiles, raster, options.crs)
+    project.set_setting(_options_key(raster_id), json.dumps(_lasting(options)))
     project.add_raster(_record(raster_id, raster, grid, print_of_file))
     register_views(project)
     counts = {role: int(np.count_nonzero(tiles.roles == role)) for role in ROLES}
-    _remark(monitor, raster, counts)
+    monitor.info(
+        f"{raster.path.name}: bands {', '.join(raster.band_names)}; "
+        f"reflectance = (DN {raster.radiometry.offset:+g}) x {raster.radiometry.scale:g}"
+    )
     return TiledRaster(raster_id, raster.path, "new", **counts)
 
 
+def _options_key(raster_id: int) -> str:
+    return f"tiling of raster {raster_id}"
+
+
+def _lasting(options: TilingOptions) -> dict[str, Any]:
+    """The options that decided which tiles there are and in which role: they cannot be changed afterwards."""
+    return {
+        "stride": options.stride_px,
+        "min_valid": options.min_valid,
+        "validation": options.validation,
+        "seed": options.seed,
+        "aoi": str(options.area.resolve()) if options.area else None,
+        "nodata": options.nodata,
+    }
+
+
+def _warn_of_overlap(project: Project, raster: Raster, grid: TileGrid, monitor: Monitor) -> None:
+    """Say so if another raster shows the same ground: a validation tile there may be a pool tile here."""
+    mine = outline_of(grid, raster.crs)
+    for record in project.rasters():
+        if outline_of(grid_of(record), record.crs).intersection(mine).area > 0:
+            monitor.warn(
+                f"{raster.path.name} shows some of the same ground as {Path(record.path).name}: where the one has a "
+                "validation tile the other may be learnt from, so the accuracy may look better than it is."
+            )
+
+
 def _known_record(project: Project, raster: Raster, digest: Fingerprint) -> RasterRecord | None:
-    """The record of this raster, if there is one: the same file, or the same content while the old file is gone."""
+    """The record of this raster, if there is one: the same file or the same content."""
     for record in project.rasters():
         there = project.find_raster(record)
         if there is not None and there.resolve() == raster.path.resolve():
             return record
-        if there is None and record.fingerprint == digest.digest:
+        if record.fingerprint == digest.digest:
             return record
     return None
 
 
-def _renew(project: Project, record: RasterRecord, raster: Raster, now: Fingerprint) -> TiledRaster:
+def _renew(
+    project: Project,
+    record: RasterRecord,
+    raster: Raster,
+    now: Fingerprint,
+    options: TilingOptions,
+    monitor: Monitor,
+) -> TiledRaster:
     """Bring the record of a known raster up to date; its tiles, roles and answers stay."""
-    same_place = project.find_raster(record) is not None
-    if same_place and not has_changed(raster.path, record):
-        return TiledRaster(record.raster_id, raster.path, "known")
+    _refuse_other_options(project, record, raster, options)
+    asked = {"scale": options.scale, "offset": options.offset}
+    changes: dict[str, Any] = {
+        name: value for name, value in asked.items() if value is not None and value != getattr(record, name)
+    }
+    there = project.find_raster(record)
+    if there is not None and there.resolve() != raster.path.resolve():
+        monitor.warn(f"{raster.path} is the same image as {there}, which the project has already.")
+        return TiledRaster(record.raster_id, there, "known")
+    state = "known"
+    if there is None or now.digest != record.fingerprint:
+        state = "changed" if now.digest != record.fingerprint else "moved"
+        changes |= {
+            "path": str(raster.path.resolve()),
+            "path_relative": project.relative_path(raster.path.resolve()),
+            "fingerprint": now.digest,
+            "file_size": now.size,
+            "modified_ns": now.modified_ns,
+        }
+    if "scale" in changes or "offset" in changes:
+        state = "changed"
+        monitor.info(f"{raster.path.name}: scale or offset changed, so its embeddings are made again by quadrat embed.")
+    if changes:
+        project.update_raster(record.raster_id, **changes)
+    return TiledRaster(record.raster_id, raster.path, state)
+
+
+def _refuse_other_options(project: Project, record: RasterRecord, raster: Raster, options: TilingOptions) -> None:
+    """A raster cannot become another one, nor be cut in another way, once its tiles may have answers."""
     grid_now = (raster.width, raster.height, *raster.transform[:6])
     grid_then = (record.width, record.height, *record.transform)
     bands_now = [(band.name, band.index) for band in raster.bands]
-    if not np.allclose(grid_now, grid_then) or bands_now != [tuple(band) for band in record.bands]:
+    bands_then = [tuple(band) for band in record.bands]
+    if not np.allclose(grid_now, grid_then) or bands_now != bands_then:
         raise ImageryError(
             f"{raster.path.name} is not the raster that was tiled: its size, position or bands are others.",
             hint="Give the new raster another name and tile it as one more raster, or make a new project.",
-            details=f"then {grid_then}, bands {record.bands}\nnow {grid_now}, bands {bands_now}",
+            details=f"then {grid_then}, bands {bands_then}\nnow {grid_now}, bands {bands_now}",
         )
-    project.update_raster(
-        record.raster_id,
-        path=str(raster.path.resolve()),
-        path_relative=project.relative_path(raster.path.resolve()),
-        fingerprint=now.digest,
-        file_size=now.size,
-        modified_ns=now.modified_ns,
-    )
-    return TiledRaster(record.raster_id, raster.path, "changed" if now.digest != record.fingerprint else "moved")
+    then = json.loads(project.setting(_options_key(record.raster_id)) or "{}")
+    other = {name: value for name, value in _lasting(options).items() if name in then and value != then[name]}
+    if other and _lasting(options) != _lasting(TilingOptions()):
+        listed = "\n".join(f"{name}: {then[name]} when it was tiled, now {value}" for name, value in other.items())
+        raise UsageError(
+            f"{raster.path.name} has been tiled already, in another way, and its tiles stay as they are.",
+            hint="Leave these options as they were, or make a new project.",
+            details=listed,
+        )
 
 
-def _lay_out(raster: Raster, size: int, options: TilingOptions, monitor: Monitor) -> tuple[_Tiles, TileGrid]:
+def _lay_out(raster: Raster, size: int, options: TilingOptions, monitor: Monitor) -> tuple[Tiles, TileGrid]:
     """Steps 2 to 5: which tiles there are, where, how much of each is valid, and in which role."""
     stride = options.stride_px or size
-    grid = TileGrid(raster.width, raster.height, raster.transform, size, stride)
+    grid = TileGrid(raster.width, raster.height, raster.transform, size, stride, raster.path.name)
     rows, cols = (axis.ravel() for axis in np.mgrid[: grid.rows, : grid.cols])
     polygons = grid.polygons(rows, cols)
     inside = np.ones(rows.size, bool)
@@ -223,9 +276,11 @@ def _lay_out(raster: Raster, size: int, options: TilingOptions, monitor: Monitor
             hint="Check the raster's nodata value (--nodata) or lower --min-valid.",
         )
     check_reflectance(sample, raster.path.name)
+    if np.percentile(sample, 99) < DARK:
+        monitor.warn(f"{raster.path.name} is very dark (reflectance below {DARK}); is its --scale right?")
     overlap_reach = -(-size // stride) - 1
     roles = _draw_roles(grid, rows, cols, usable, overlap_reach, options)
-    return _Tiles(rows[inside], cols[inside], fractions[inside], roles[inside], polygons[inside]), grid
+    return Tiles(rows[inside], cols[inside], fractions[inside], roles[inside], polygons[inside]), grid
 
 
 def _draw_roles(
@@ -249,71 +304,6 @@ def _draw_roles(
     return roles
 
 
-def _append_tiles(project: Project, raster_id: int, tiles: _Tiles, raster: Raster, crs: str | None) -> None:
-    """Append the tiles as features; GDAL does it in one transaction."""
-    has_tiles = project.has_tiles()
-    with project.lent() as path:
-        target = pyogrio.read_info(path, layer="tiles")["crs"] if has_tiles else (crs or raster.crs)
-        frame = gpd.GeoDataFrame(
-            {
-                "raster_id": np.full(tiles.rows.size, raster_id, np.int32),
-                "row": tiles.rows.astype(np.int32),
-                "col": tiles.cols.astype(np.int32),
-                "valid_fraction": tiles.valid.astype(np.float64).round(6),
-                "role": tiles.roles.astype(object),
-            },
-            geometry=_transform(tiles.polygons, raster, target),
-            crs=target,
-        )
-        options = {"layer_options": {"FID": "tile_id", "GEOMETRY_NAME": "geom"}, "geometry_type": "Polygon"}
-        try:
-            pyogrio.write_dataframe(
-                frame, path, layer="tiles", driver="GPKG", append=has_tiles, **({} if has_tiles else options)
-            )
-        except GDAL_ERRORS as error:
-            raise ProjectError(
-                f"The tiles could not be written to {path.name}; none of this raster's is kept.",
-                hint="Check the free space, and that no other program is writing to the project; then do this again.",
-                details=str(error),
-            ) from error
-
-
-def _transform(polygons: np.ndarray, raster: Raster, target: str) -> np.ndarray:
-    """The polygons in the project's CRS: untouched if it is the raster's own, else corner by corner."""
-    try:
-        source_crs, target_crs = pyproj.CRS.from_user_input(raster.crs), pyproj.CRS.from_user_input(target)
-    except pyproj.exceptions.CRSError as error:
-        raise UsageError(f"{target!r} is not a CRS.", hint="Write it like EPSG:32633.", details=str(error)) from error
-    if source_crs == target_crs:
-        return polygons
-    corners = shapely.get_coordinates(polygons)
-    moved = np.column_stack(_transformer(source_crs, target_crs).transform(corners[:, 0], corners[:, 1]))
-    if not np.isfinite(moved).all() or _is_far_outside(corners, source_crs, target_crs):
-        raise ImageryError(
-            f"{raster.path.name} lies too far outside the project's CRS ({target_crs.name}) to be drawn in it.",
-            hint="Make a project of its own for it, or start a project for all with: tile ... --crs EPSG:4326.",
-        )
-    return np.asarray(shapely.set_coordinates(polygons.copy(), moved))
-
-
-def _is_far_outside(corners: np.ndarray, source: pyproj.CRS, target: pyproj.CRS) -> bool:
-    """Whether points ``(n, 2)`` lie more than :data:`REACH_DEGREES` east or west of where ``target`` is meant for.
-
-    Neighbouring UTM zones are fine in one CRS (2 % too long after 12 degrees); the formulas go on giving numbers much
-    farther away, but the tiles would be drawn out of shape.
-    """
-    meant_for = target.area_of_use
-    if meant_for is None or target.is_geographic:
-        return False
-    longitudes = np.asarray(_transformer(source, pyproj.CRS("EPSG:4326")).transform(corners[:, 0], corners[:, 1])[0])
-    middle, reach = (meant_for.west + meant_for.east) / 2, (meant_for.east - meant_for.west) / 2 + REACH_DEGREES
-    return bool((np.abs((longitudes - middle + 180) % 360 - 180) > reach).any())
-
-
-def _transformer(source: pyproj.CRS, target: pyproj.CRS) -> pyproj.Transformer:
-    return pyproj.Transformer.from_crs(source, target, always_xy=True)
-
-
 def _record(raster_id: int, raster: Raster, grid: TileGrid, now: Fingerprint) -> RasterRecord:
     return RasterRecord(
         raster_id=raster_id,
@@ -333,14 +323,3 @@ def _record(raster_id: int, raster: Raster, grid: TileGrid, now: Fingerprint) ->
         modified_ns=now.modified_ns,
         dtype=raster.dtype,
     )
-
-
-def _remark(monitor: Monitor, raster: Raster, counts: dict[str, int]) -> None:
-    bands = json.dumps([band.name for band in raster.bands]).replace('"', "")
-    monitor.info(
-        f"{raster.path.name}: bands {bands}, reflectance = (DN {raster.radiometry.offset:+g}) x "
-        f"{raster.radiometry.scale:g}; {counts['pool']} tiles in the pool, {counts['validation']} for validation, "
-        f"{counts['excluded']} set aside"
-    )
-    if counts["excluded"] and counts["excluded"] > counts["pool"]:
-        monitor.warn(f"{raster.path.name}: more tiles were set aside than kept.")

@@ -52,7 +52,7 @@ def demo(
 
 
 def bench(
-    raster: Annotated[Path | None, typer.Option(help="Measure on this raster [default: the demo's landscape].")] = None,
+    raster: Annotated[Path | None, typer.Option(help="Measure on this raster.", show_default="the demo's")] = None,
     encoder: Annotated[str, typer.Option(help="Which encoder to measure.")] = "statistics",
     truth: Annotated[
         Path | None, typer.Option(help="CSV with the class of every tile (row,col,label), to answer from.")

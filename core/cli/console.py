@@ -23,7 +23,7 @@ from ..monitor import Monitor
 INTERRUPTED = 130
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object as the last line.", rich_help_panel="Common")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only results and errors.", rich_help_panel="Common")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Only warnings and errors.", rich_help_panel="Common")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more, with details.", rich_help_panel="Common")]
 Device = Annotated[
     str,

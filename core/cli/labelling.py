@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import getpass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .console import Json, Quiet, Verbose, command
 from .setup import ProjectPath
+
+if TYPE_CHECKING:
+    from ..project.store import Project
 
 
 def label(
@@ -18,9 +21,11 @@ def label(
     class_column: Annotated[str, typer.Option(help="The column that holds the class.")] = "label",
     min_overlap: Annotated[
         float | None,
-        typer.Option(help="Polygons: the share of a tile a class must cover [default: 0.5 single, 0.1 multi]."),
+        typer.Option(
+            help="Polygons: the share of a tile that a class must cover.", show_default="0.5 single, 0.1 multi"
+        ),
     ] = None,
-    annotator: Annotated[str | None, typer.Option(help="Who answered [default: you].", show_default=False)] = None,
+    annotator: Annotated[str | None, typer.Option(help="Who answered.", show_default="you")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -28,17 +33,37 @@ def label(
     """Import answers. One wrong line and none is imported; all wrong lines are listed."""
     with command(as_json, quiet, verbose) as console:
         from ..answer_files import read_answers
-        from ..project.answers import record_answers
+        from ..project.answers import current_answers, record_answers
         from ..project.store import Project
 
         with Project.open(project) as opened:
             read = read_answers(opened, answers, class_column=class_column, min_overlap=min_overlap)
             if read.answers:
-                record_answers(opened, read.answers, annotator=annotator or _user_name(), source="import")
-            counts = opened.counts()
+                record_answers(
+                    opened,
+                    read.answers,
+                    annotator=annotator or _user_name(),
+                    source="import",
+                    round_id=_round_of(opened, {answer.tile_id for answer in read.answers}),
+                )
+            answered = current_answers(opened).keys()
+            labelled = {
+                role: sum(tile.tile_id in answered for tile in opened.tiles((role,))) for role in ("pool", "validation")
+            }
         console.say(f"{len(read.answers)} answers imported, {read.blank} lines left blank.")
-        console.say(f"The project now has {counts['labelled']} labelled tiles. Next: quadrat train {project}")
-        console.result({"project": project, "imported": len(read.answers), "blank": read.blank, "counts": counts})
+        console.say(f"Answered so far: {labelled['pool']} tiles of the pool, {labelled['validation']} for validation.")
+        if labelled["pool"]:
+            console.say(f"Next: quadrat train {project}")
+        console.result({"project": project, "imported": len(read.answers), "blank": read.blank, "answered": labelled})
+
+
+def _round_of(project: Project, tile_ids: set[int]) -> int | None:
+    """The latest round, if it asked for any of these tiles."""
+    from ..project.results import picks_of_round, rounds
+
+    past = rounds(project)
+    asked = past and any(pick.tile_id in tile_ids for pick in picks_of_round(project, past[-1].round_id))
+    return past[-1].round_id if asked else None
 
 
 def _user_name() -> str:

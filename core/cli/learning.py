@@ -11,6 +11,7 @@ from .console import Console, Device, Json, Quiet, Verbose, command
 from .setup import ProjectPath
 
 if TYPE_CHECKING:
+    from ..project.store import Project
     from ..rounds import QueriedRound, Training
 
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
@@ -25,6 +26,7 @@ def query(
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE for the query function; repeatable.")
     ] = None,
     validation: Annotated[bool, typer.Option("--validation", help="Ask for tiles of the validation sample.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Show the latest round again instead of asking anew.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the tiles to a CSV to fill in for `label`.")] = None,
     device: Device = "auto",
     as_json: Json = False,
@@ -39,35 +41,58 @@ def query(
         from ..sheets import describe_round, write_sheet
 
         with Project.open(project) as opened, console.working("Querying") as monitor:
-            if validation:
-                asked = rounds.query_validation(opened, budget, seed=seed)
+            if again:
+                round_id, said = _latest_round(opened)
             else:
-                asked = rounds.query(
-                    opened,
-                    strategy,
-                    budget,
-                    seed=seed,
-                    parameters=parse_parameters(parameter or []),
-                    device=choose_device(device),
-                    monitor=monitor,
-                )
-            table = describe_round(opened, asked.round_id)
+                if validation:
+                    asked = rounds.query_validation(opened, budget, seed=seed)
+                else:
+                    parameters = parse_parameters(parameter or [])
+                    chosen_device = choose_device(device)
+                    asked = rounds.query(
+                        opened,
+                        strategy,
+                        budget,
+                        seed=seed,
+                        parameters=parameters,
+                        device=chosen_device,
+                        monitor=monitor,
+                    )
+                round_id, said = asked.round_id, _how_chosen(asked)
+            table = describe_round(opened, round_id)
         if out is not None:
             write_sheet(out, table)
-        _show(console, project, asked, table, out)
+        _show(console, project, f"Round {round_id}: {said}", table, out)
+        console.result({"project": project, "round": round_id, "tiles": table})
 
 
-def _show(console: Console, project: Path, asked: QueriedRound, table: list[dict[str, Any]], out: Path | None) -> None:
-    console.say(f"Round {asked.round_id}: {len(table)} of {asked.eligible} tiles chosen by {asked.strategy}.")
+def _latest_round(project: Project) -> tuple[int, str]:
+    from ..errors import LearningError
+    from ..project.results import rounds
+
+    past = rounds(project)
+    if not past:
+        raise LearningError("There is no round yet.", hint="Ask for tiles without --again.")
+    return past[-1].round_id, f"asked by {past[-1].strategy} at {past[-1].created_at}."
+
+
+def _how_chosen(asked: QueriedRound) -> str:
+    instead = f", in place of {asked.strategy}" if asked.chosen_by != asked.strategy else ""
+    return f"{len(asked.tile_ids)} of {asked.eligible} open tiles chosen by {asked.chosen_by}{instead}."
+
+
+def _show(console: Console, project: Path, title: str, table: list[dict[str, Any]], out: Path | None) -> None:
+    console.say(title)
     for line in table[:10]:
         console.say(
             f"  tile {line['tile_id']} ({line['raster']} row {line['row']} col {line['col']}): {line['reason']}"
         )
     if len(table) > 10:
         console.say(f"  ... and {len(table) - 10} more, in the layer queried_tiles of the project")
-    sheet = out or "answers.csv"
-    console.say(f"Next: fill in the column label of {sheet}, then: quadrat label {project} {sheet}")
-    console.result({"project": project, "round": asked.round_id, "strategy": asked.strategy, "tiles": table})
+    if out is None:
+        console.say(f"Next: quadrat query {project} --again --out answers.csv writes a sheet to fill in.")
+    else:
+        console.say(f"Next: fill in the column label of {out}, then: quadrat label {project} {out}")
 
 
 def train(

@@ -45,22 +45,28 @@ def init(
 def tile(
     project: ProjectPath,
     rasters: Annotated[list[Path], typer.Argument(metavar="RASTER...", help="Any raster GDAL can read.")],
-    size: Annotated[int | None, typer.Option(help="Tile size in pixels [default: the project's].")] = None,
-    stride: Annotated[int | None, typer.Option(help="Distance between tiles in pixels [default: the size].")] = None,
+    size: Annotated[int | None, typer.Option(help="Tile size in pixels.", show_default="the project's")] = None,
+    stride: Annotated[
+        int | None, typer.Option(help="Distance between tiles in pixels.", show_default="the size")
+    ] = None,
     aoi: Annotated[Path | None, typer.Option(help="Only tiles that touch the polygons of this vector file.")] = None,
     bands: Annotated[
         str | None,
         typer.Option(help="The band names by position, for example B02,B03,B04,B08; '-' leaves a band out."),
     ] = None,
     scale: Annotated[
-        float | None, typer.Option(help="Reflectance = (DN + offset) x scale [default: as found].")
+        float | None, typer.Option(help="Reflectance = (DN + offset) x scale.", show_default="as found")
     ] = None,
-    offset: Annotated[float | None, typer.Option(help="-1000 from processing baseline 04.00 on.")] = None,
-    nodata: Annotated[float | None, typer.Option(help="The DN that means no data [default: as found].")] = None,
+    offset: Annotated[
+        float | None, typer.Option(help="-1000 from processing baseline 04.00 on.", show_default="as found")
+    ] = None,
+    nodata: Annotated[float | None, typer.Option(help="The DN that means no data.", show_default="as found")] = None,
     min_valid: Annotated[float, typer.Option(help="Share of valid pixels below which a tile is set aside.")] = 0.9,
     validation: Annotated[float, typer.Option(help="Share of tiles kept apart to check the result honestly.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Which tiles the validation sample draws.")] = 0,
-    crs: Annotated[str | None, typer.Option(help="CRS of the tiles' polygons [default: the first raster's].")] = None,
+    crs: Annotated[
+        str | None, typer.Option(help="CRS of the tiles' polygons.", show_default="the first raster's")
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,

@@ -36,6 +36,9 @@ from torch import nn
 from ..errors import EncoderError
 from .base import Encoder, EncoderCard
 
+# Pixels that go through the network together. On a CPU few enough that the first layers' results stay in its cache:
+# SqueezeNet at 128 px ran twice as fast with 32 tiles at a time as with 128. A GPU wants to be filled.
+TOGETHER_PX = {"cpu": 2**19, "cuda": 2**23}
 # Input units per unit of reflectance; for byte and fraction the reflectance `white` becomes the unit's maximum.
 UNIT_MAXIMUM = {"byte": 255.0, "fraction": 1.0}
 UNIT_GAIN = {"reflectance": 1.0, "dn": 10_000.0}
@@ -81,12 +84,13 @@ class InputSpec:
             pixels = (reflectance * (UNIT_MAXIMUM[self.unit] / self.white)).clamp_(0, UNIT_MAXIMUM[self.unit])
         else:
             pixels = reflectance * UNIT_GAIN[self.unit]
-        if pixels.shape[-2:] != (self.size_px, self.size_px):
-            pixels = nn.functional.interpolate(
-                pixels, size=(self.size_px, self.size_px), mode="bilinear", align_corners=False, antialias=True
-            )
         mean, std = (pixels.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
-        return pixels.sub_(mean).div_(std)
+        pixels = pixels.sub_(mean).div_(std)
+        size = (self.size_px, self.size_px)
+        if pixels.shape[-2:] == size:
+            return pixels
+        shrinks = pixels.shape[-1] > self.size_px  # antialiasing costs twice the time and enlarging needs none
+        return nn.functional.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=shrinks)
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,12 @@ class NetworkEncoder(Encoder):
         Raises:
             EncoderError: the file is missing, is not what its hash says, or does not fit the architecture and bands.
         """
+        if not spec.weights.is_file():
+            raise EncoderError(
+                f"The weights of encoder {spec.name} are not here ({spec.weights.name}).",
+                hint=f"Get that file{f' from {spec.source}' if spec.source else ''} and give its path: "
+                f"--encoder FOLDER/{spec.weights.name}",
+            )
         digest = file_sha256(spec.weights)
         if not digest.startswith(spec.sha256.lower()):
             raise EncoderError(
@@ -161,7 +171,14 @@ class NetworkEncoder(Encoder):
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def _forward(self, reflectance: np.ndarray) -> np.ndarray:
-        return self.run(self.prepare(reflectance)).float().cpu().numpy()
+        step = self.tiles_together
+        parts = (reflectance[first : first + step] for first in range(0, len(reflectance), step))
+        return np.concatenate([self.run(self.prepare(part)).float().cpu().numpy() for part in parts])
+
+    @property
+    def tiles_together(self) -> int:
+        """How many tiles go through the network at a time."""
+        return max(1, TOGETHER_PX[self.device.type] // self.spec.input.size_px**2)
 
     @torch.inference_mode()
     def prepare(self, reflectance: np.ndarray) -> torch.Tensor:
@@ -232,7 +249,7 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
         raise EncoderError(
             f"{path.name} is not a file of network weights that can be read safely.",
             hint="Use a .safetensors file or a state_dict saved by torch.save; whole pickled models are refused.",
-            details=str(error),
+            details=type(error).__name__,
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise EncoderError(
@@ -255,5 +272,5 @@ def _load_weights(network: nn.Module, spec: NetworkSpec) -> None:
         raise EncoderError(
             f"{spec.weights.name} does not fit {spec.architecture} with {len(spec.input.bands)} bands.",
             hint="Check `architecture` and `bands` in the encoder file against what the weights were trained for.",
-            details=str(error),
+            details="\n".join(line.strip()[:160] for line in str(error).splitlines()[:4]),
         ) from error

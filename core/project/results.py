@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Pick(NamedTuple):
-    """A tile that a query function asks for: ``rank`` from 0, ``score`` higher is better, ``reason`` in words."""
+    """A tile that a query function asks for: ``rank`` from 1, ``score`` higher is better, ``reason`` in words."""
 
     tile_id: int
     rank: int

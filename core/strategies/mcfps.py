@@ -137,7 +137,7 @@ STRATEGIES = (
     Strategy(
         "mcfps",
         choose_mcfps,
-        "Uncertain tiles, spread over all kinds of tiles: the default.",
+        "Uncertain tiles, spread over all kinds of tiles; asks for odd ones early.",
         "MoCo and MC dropout based farthest point sampling, corrected",
         needs_predictions=True,
         presets={

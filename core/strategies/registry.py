@@ -60,6 +60,15 @@ def find_strategy(name: str) -> Strategy:
     return replace(strategy, name=name, summary=preset.summary, head=preset.head, defaults=defaults, presets={})
 
 
+def check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
+    """Refuse parameters that the query function does not have, or of the wrong type.
+
+    Raises:
+        UsageError: with the nearest name, or the default.
+    """
+    _settings(find_strategy(name), parameters)
+
+
 def select(
     name: str,
     pool: Pool,

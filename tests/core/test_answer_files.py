@@ -6,7 +6,8 @@ import shapely
 
 from quadrat.core.answer_files import read_answers, read_csv
 from quadrat.core.errors import AnswerError
-from quadrat.core.project.answers import Answer
+from quadrat.core.export import export
+from quadrat.core.project.answers import Answer, record_answers
 from quadrat.core.project.classes import ClassDraft
 from quadrat.core.project.store import Project
 from quadrat.core.tiling import TilingOptions, tile_rasters
@@ -199,3 +200,10 @@ def test_polygons_with_problems_say_which(project, tmp_path):
         read_answers(project, bare, class_column="landuse")
     with pytest.raises(AnswerError, match="cannot be read"):
         read_answers(project, write(tmp_path, "nonsense", "x.gpkg"), class_column="landuse")
+
+
+def test_exported_labels_come_back_as_answers(multi, tmp_path):
+    answers = [Answer(1, "classes", (1, 3)), Answer(4, "classes", (2,))]
+    record_answers(multi, answers, annotator="me", source="test")
+    export(multi, tmp_path / "out.gpkg")
+    assert read_answers(multi, tmp_path / "out.gpkg").answers == answers

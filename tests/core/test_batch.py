@@ -13,6 +13,7 @@ from quadrat.core.monitor import Monitor
 from quadrat.core.project.answers import Answer, current_answers, record_answers
 from quadrat.core.project.results import rounds
 from quadrat.core.project.store import Project
+from quadrat.core.rounds import head_for, train
 
 from .scene_factory import SPECTRA, make_scene
 
@@ -178,6 +179,7 @@ def test_tiles_that_the_truth_does_not_know_are_unsure(tmp_path):
         ('project = "p.gpkg"', "", "`project` is missing"),
         ("budget = 6", 'budget = "many"', "`query.budget`"),
         ("rounds = 3", "rounds = 2.5", "`query.rounds`"),
+        ('project = "p.gpkg"', 'rounds = 3\nproject = "p.gpkg"', "`rounds` of the table [query]"),
         ('rasters = ["scene.tif"]', "rasters = [3]", "`rasters`"),
         ("[tile]", "tile = 3\n[tilt]", "must be a table"),
         ("[tile]", "[tile", "TOML"),
@@ -221,3 +223,27 @@ def test_a_missing_raster_leaves_a_project_to_go_on_with(tmp_path):
         run_batch(read_config(config))
     shutil.move(away, scene.raster)
     assert len(run_batch(read_config(config)).curve) == 3
+
+
+def test_a_comparison_never_begins_with_the_rounds_of_one_query_function(tmp_path):
+    config, _ = write_config(tmp_path)
+    run_batch(read_config(config))
+    config.write_text(config.read_text().replace('"margin"', '["margin", "random"]'))
+    with pytest.raises(ProjectError, match="rounds of its own"):
+        run_batch(read_config(config))
+
+
+def test_the_last_point_of_a_curve_comes_from_the_query_functions_own_head(tmp_path):
+    config, _ = write_config(tmp_path, strategy='"mcfps:paper"')
+    outcome = run_batch(read_config(config))
+    with Project.open(tmp_path / "p.gpkg") as project:
+        own = train(project, head=head_for("mcfps:paper")).metrics["accuracy"]
+    assert outcome.curve[-1]["accuracy"] == own
+
+
+def test_parameters_are_checked_before_anything_is_made(tmp_path):
+    config, _ = write_config(tmp_path, strategy='["mcfps", "random"]')
+    config.write_text(config.read_text().replace("rounds = 3", "rounds = 3\nparameters = {neighbours = 5}"))
+    with pytest.raises(UsageError, match="random has no parameter"):
+        run_batch(read_config(config))
+    assert not (tmp_path / "p.gpkg").exists()

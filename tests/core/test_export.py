@@ -51,7 +51,10 @@ def test_predictions_and_tiles_are_layers_too(job, tmp_path):
     export(project, tmp_path / "map.gpkg", "predictions")
     export(project, tmp_path / "tiles.gpkg", "tiles")
     assert len(gpd.read_file(tmp_path / "map.gpkg", layer="predictions")) == 48
-    assert set(gpd.read_file(tmp_path / "tiles.gpkg")["role"]) == {"pool", "validation"}
+    tiles = gpd.read_file(tmp_path / "tiles.gpkg")
+    assert set(tiles["role"]) == {"pool", "validation"}
+    assert tiles["tile_id"].tolist() == list(range(1, 49))
+    assert export(project, tmp_path / "all", "tiles").tiles == 48
 
 
 def test_chips_are_the_rasters_own_pixels_in_their_place(job, tmp_path):

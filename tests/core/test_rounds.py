@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from quadrat.core.errors import LearningError, ProjectError, UsageError
+from quadrat.core.learners.training import HeadConfig
 from quadrat.core.metrics import scores, uncertainty
 from quadrat.core.monitor import Monitor
 from quadrat.core.pool import open_pool
@@ -250,3 +251,23 @@ def test_uncertainty_runs_from_certain_to_no_idea():
     multi = uncertainty(np.array([[1.0, 0.0], [0.5, 0.5]]), "multi")
     np.testing.assert_allclose(single, [0, 1], atol=1e-4)
     np.testing.assert_allclose(multi, [0, 1], atol=1e-4)
+
+
+def test_a_round_without_an_answer_gets_no_scores(job):
+    project, scene = job
+    first = query(project, "random", 8)
+    answer(project, scene, [*first.tile_ids, *ids(project, "validation")])
+    train(project)
+    query(project, "random", 4)
+    train(project)
+    assert ["accuracy" in item.metrics for item in rounds(project)] == [True, False]
+
+
+def test_predicting_leaves_the_scores_of_the_rounds_alone(job):
+    project, scene = job
+    first = query(project, "random", 8)
+    answer(project, scene, [*first.tile_ids, *ids(project, "validation")])
+    train(project)
+    before = rounds(project)[0].metrics
+    predict(project, head=HeadConfig.paper())
+    assert rounds(project)[0].metrics == before

@@ -245,3 +245,43 @@ def test_a_cancelled_run_leaves_no_tile(project, tmp_path):
     with pytest.raises(Exception, match="Stopped"):
         tile_rasters(project, [scene.raster], monitor=Monitor(is_cancelled=lambda: True))
     assert not project.has_tiles()
+
+
+def test_the_same_image_under_another_name_is_not_cut_twice(project, tmp_path):
+    raster = make_raster(tmp_path / "r.tif")
+    copy = shutil.copy(raster, tmp_path / "copy.tif")
+    said = []
+    tile_rasters(project, [raster])
+    (again,) = tile_rasters(project, [copy], monitor=Monitor(remark=lambda level, text: said.append(text)))
+    assert again.state == "known"
+    assert "same image" in said[0]
+    assert len(project.rasters()) == 1
+
+
+def test_rasters_that_show_the_same_ground_are_pointed_out(project, tmp_path):
+    rasters = [make_raster(tmp_path / f"{name}.tif", seed=seed) for seed, name in enumerate("ab")]
+    said = []
+    tile_rasters(project, rasters, monitor=Monitor(remark=lambda level, text: said.append((level, text))))
+    assert [text for level, text in said if level == "warning" and "same ground" in text]
+
+
+def test_options_that_come_too_late_are_refused_and_a_new_scale_is_taken(project, tmp_path):
+    raster = make_raster(tmp_path / "r.tif")
+    tile_rasters(project, [raster])
+    with pytest.raises(UsageError, match="tiled already") as caught:
+        tile_rasters(project, [raster], TilingOptions(validation=0.3))
+    assert "validation: 0.0 when it was tiled, now 0.3" in caught.value.details
+    (again,) = tile_rasters(project, [raster], TilingOptions(offset=-1000.0))
+    assert again.state == "changed"
+    assert project.rasters()[0].offset == -1000.0
+
+
+def test_numbers_far_too_dark_for_their_scale_are_pointed_out(project, tmp_path):
+    values = np.random.default_rng(0).integers(30, 101, (3, 128, 192))
+    said = []
+    tile_rasters(
+        project,
+        [make_raster(tmp_path / "percent.tif", values=values)],
+        monitor=Monitor(remark=lambda level, text: said.append(text)),
+    )
+    assert any("--scale" in text for text in said)
