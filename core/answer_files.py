@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import AnswerError
+from .errors import AnswerError, UsageError
+from .paths import check_name
 from .project.answers import Answer
 from .project.classes import LabelClass, match_class
 from .project.store import Project
@@ -84,6 +85,8 @@ def read_polygons(project: Project, path: Path, *, class_column: str, min_overla
     import pandas as pd
 
     threshold = MIN_OVERLAP[project.mode] if min_overlap is None else min_overlap
+    if not 0 < threshold <= 1:
+        raise UsageError(f"--min-overlap is a share above 0 and up to 1, not {threshold}.", hint="Try 0.5.")
     features = _read_layer(path, class_column)
     with project.lent() as file:
         tiles = gpd.read_file(file, layer="tiles", fid_as_index=True).rename_axis("tile_id").reset_index()
@@ -101,7 +104,16 @@ def read_polygons(project: Project, path: Path, *, class_column: str, min_overla
     pieces["share"] = pieces.geometry.area / pieces["tile_id"].map(whole)
     kept = pieces[pieces["share"] >= threshold].sort_values(["tile_id", "share"], ascending=[True, False])
     if project.mode == "single":
-        kept = kept.drop_duplicates("tile_id")
+        twice = kept[kept["tile_id"].duplicated(keep=False)]
+        name = {item.class_id: item.name for item in classes}
+        _refuse(
+            path,
+            [
+                f"tile {tile_id}: {' and '.join(f'{name[x.class_id]} {x.share:.0%}' for x in of_tile.itertuples())}, "
+                "but this project takes one class a tile"
+                for tile_id, of_tile in twice.groupby("tile_id")
+            ],
+        )
     answers = [
         Answer(int(tile_id), "classes", tuple(int(value) for value in group["class_id"]))
         for tile_id, group in kept.groupby("tile_id")
@@ -117,13 +129,24 @@ def read_polygons(project: Project, path: Path, *, class_column: str, min_overla
 def _read_layer(path: Path, class_column: str):  # type: ignore[no-untyped-def]  # geopandas has no types
     import geopandas as gpd
 
+    text, _, layer = str(path).partition("|layername=")
+    path = Path(text)
+    check_name(path)
     try:
-        features = gpd.read_file(path)
+        layers = gpd.list_layers(path)["name"].tolist()
+        if len(layers) > 1 and not layer:
+            raise AnswerError(
+                f"{path.name} has several layers: {', '.join(layers[:10])}.",
+                hint=f"Name one: '{path}|layername={layers[0]}'",
+            )
+        features = gpd.read_file(path, layer=layer or None)
+    except AnswerError:
+        raise
     except Exception as error:  # GDAL's drivers raise whatever they like
         raise AnswerError(
             f"{path.name} cannot be read as a table or a polygon layer.",
             hint="Give a .csv file, or a vector file such as .gpkg, .geojson or .shp.",
-            details=str(error),
+            details=str(error)[:500],
         ) from error
     if class_column not in features.columns:
         columns = ", ".join(str(column) for column in features.columns if column != "geometry")
@@ -146,6 +169,8 @@ def _csv_rows(path: Path, class_column: str) -> Iterator[tuple[int, dict[str, st
         raise AnswerError(
             f"{path} cannot be read.", hint="Check the path, and save the file as UTF-8.", details=str(error)
         ) from error
+    if text.lower().startswith("sep="):  # a line that Excel adds and reads
+        text = text.partition("\n")[2]
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, restval="")
@@ -157,8 +182,15 @@ def _csv_rows(path: Path, class_column: str) -> Iterator[tuple[int, dict[str, st
             details=f"its first line is: {header.strip()[:200]}",
         )
     reader.fieldnames = [class_column if name == class_column.lower() else name for name in columns]
-    for row in reader:
-        yield reader.line_num, {name: value or "" for name, value in row.items() if isinstance(value, str)}
+    try:
+        for row in reader:
+            yield reader.line_num, {name: value or "" for name, value in row.items() if isinstance(value, str)}
+    except csv.Error as error:
+        raise AnswerError(
+            f"{path.name} cannot be read on from line {reader.line_num}.",
+            hint="Save it again as a plain CSV.",
+            details=str(error),
+        ) from error
 
 
 class _NoSuchTile(ValueError):
@@ -179,6 +211,8 @@ def _locator(project: Project) -> Callable[[dict[str, str]], int]:
     def find(row: dict[str, str]) -> int | None:
         if row.get("tile_id", "").strip():
             return _whole_number(row, "tile_id")
+        if "row" not in row:
+            raise ValueError("tile_id is empty")
         name = row.get("raster", "").strip()
         meant = rasters.get(name, set()) if name else every
         if len(meant) > 1:
@@ -211,14 +245,17 @@ def _label_parser(classes: Sequence[LabelClass], mode: str) -> Callable[[str], t
         if text.strip().lower() in NO_CLASS_KINDS:
             return text.strip().lower(), ()
         class_ids = []
-        for name in (part.strip() for part in text.split(";")):
-            found = match_class(name, classes) if name else None
+        for name in filter(None, (part.strip() for part in text.split(";"))):
+            found = match_class(name, classes)
             if found is None:
                 raise ValueError(f"class {name!r} is not in the project")
             class_ids.append(found.class_id)
-        if mode == "single" and len(class_ids) > 1:
-            raise ValueError(f"{len(class_ids)} classes for one tile, but this project takes one")
-        return "classes", tuple(dict.fromkeys(class_ids))
+        distinct = tuple(dict.fromkeys(class_ids))
+        if not distinct:
+            raise ValueError(f"{text!r} names no class")
+        if mode == "single" and len(distinct) > 1:
+            raise ValueError(f"{len(distinct)} classes for one tile, but this project takes one")
+        return "classes", distinct
 
     return parse
 

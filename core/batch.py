@@ -26,7 +26,7 @@ from .config import BatchConfig
 from .embedding import embed
 from .encoders.registry import load_encoder
 from .errors import ProjectError, UsageError
-from .export import export
+from .export import check_target, export
 from .metrics import main_score
 from .monitor import SILENT, Monitor
 from .pool import open_pool
@@ -90,6 +90,10 @@ def run_batch(config: BatchConfig, device: str = "cpu", monitor: Monitor = SILEN
     """
     for strategy in config.strategies:
         check_parameters(strategy, config.parameters)
+    for _, target in config.exports:
+        check_target(target)
+    if config.truth is not None and not config.truth.is_file():
+        raise UsageError(f"There is no truth at {config.truth}.", hint="Correct `truth` in the table [oracle].")
     if config.rounds < 1 or config.budget < 1:
         raise UsageError("A batch needs at least one round of at least one tile.", hint="Correct rounds and budget.")
     with open_or_create(config) as project:
@@ -104,6 +108,9 @@ def run_batch(config: BatchConfig, device: str = "cpu", monitor: Monitor = SILEN
         part = monitor.part(0.4 + 0.5 * index / len(branches), 0.4 + 0.5 * (index + 1) / len(branches))
         with Project.open(branch.path) as project:
             run_rounds(config, project, branch, device, part)
+            if not open_pool(project).can_learn:
+                monitor.warn(f"{branch.path.name}: the labels are too few or all of one class; nothing is predicted.")
+                continue
             head = round_steps.head_for(branch.strategy)
             round_steps.predict(project, seed=branch.seed, head=head, device=device)
             files += _export(config, project, branch if len(branches) > 1 else None)

@@ -23,6 +23,7 @@ from .project.store import Project, RasterRecord
 from .scenes import open_scene
 
 TABLE = "chips.csv"
+COLUMNS = ("file", "tile_id", "raster_id", "row", "col", "answer", "label")
 UNLABELLED = ("skip", "unsure")
 
 
@@ -35,16 +36,15 @@ def write_chips(project: Project, frame: Any, folder: Path, monitor: Monitor) ->
         ProjectError: ``folder`` holds something other than an older export of chips, or cannot be written.
         ImageryError: a raster is missing or changed.
     """
-    if folder.exists() and not (folder / TABLE).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ProjectError(f"{folder} holds something else.", hint="Choose a new or empty folder for the chips.")
+    _check_replaceable(folder)
     if "answer" in frame.columns:
         frame = frame[~frame["answer"].isin(UNLABELLED)]
     if "label" in frame.columns:
         frame = frame.assign(label=frame["label"].fillna(""))
     work = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
     try:
+        work.mkdir(parents=True)
         _write_all(project, frame, work, monitor)
     except OSError as error:  # rasterio's errors are OSErrors too
         shutil.rmtree(work, ignore_errors=True)
@@ -57,8 +57,27 @@ def write_chips(project: Project, frame: Any, folder: Path, monitor: Monitor) ->
     return len(frame)
 
 
+def _check_replaceable(folder: Path) -> None:
+    """Only an empty folder, or a former export to whose files nothing was added, may be replaced."""
+    if not folder.exists():
+        return
+    ours = {TABLE}
+    if (folder / TABLE).is_file():
+        with (folder / TABLE).open(encoding="utf-8", newline="") as file:
+            ours |= {row.get("file") or "" for row in csv.DictReader(file)}
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    # GDAL and QGIS write statistics beside a raster that was shown; they go with it.
+    strangers = [name for name in files if name.removesuffix(".aux.xml") not in ours]
+    if strangers or not folder.is_dir():
+        raise ProjectError(
+            f"{folder} holds something else: {', '.join(strangers[:5]) or 'it is a file'}.",
+            hint="Choose a new or empty folder for the chips.",
+        )
+
+
 def _write_all(project: Project, frame: Any, work: Path, monitor: Monitor) -> None:
-    folders = class_folders(_folder_label(row) for row in frame.itertuples()) if project.mode == "single" else {}
+    by_class = project.mode == "single" and "label" in frame.columns
+    folders = class_folders(_folder_label(row) for row in frame.itertuples()) if by_class else {}
     written: list[tuple[Any, Path]] = []
     raster_of = {tile.tile_id: tile.raster_id for tile in project.tiles()}
     frame = frame.assign(raster_id=frame["tile_id"].map(raster_of))
@@ -100,13 +119,16 @@ def _write_chip(source: Any, record: RasterRecord, row: Any, path: Path) -> None
     with rasterio.open(path, "w", **profile) as chip:
         chip.write(source.read([index for _, index in record.bands], window=window))
         chip.descriptions = [name for name, _ in record.bands]
+        # GDAL's reflectance is DN x scale + offset, ours (DN + offset) x scale.
+        chip.scales = [record.scale] * len(record.bands)
+        chip.offsets = [record.offset * record.scale] * len(record.bands)
         chip.update_tags(tile_id=int(row.tile_id), label=getattr(row, "label", ""))
 
 
 def _write_table(chips: Sequence[tuple[Any, Path]], path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["file", "tile_id", "raster_id", "row", "col", "answer", "label"])
+        writer.writerow(COLUMNS)
         for row, name in chips:
             answer, label = getattr(row, "answer", ""), getattr(row, "label", "")
             writer.writerow([name.as_posix(), row.tile_id, row.raster_id, row.row, row.col, answer, label])

@@ -57,13 +57,15 @@ def read_config(path: Path) -> BatchConfig:
         UsageError: it cannot be read, a key is unknown or missing, or a value is of the wrong kind; all are listed.
     """
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        tables = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(
             f"{path} cannot be read.", hint="Check the path and the TOML syntax.", details=str(error)
         ) from error
     problems = _unknown_keys(tables)
     problems += [f"`{key}` is missing" for key in ("project", "rasters", "classes") if key not in tables]
+    problems += ["`truth` of the table [oracle] is missing"] if tables.get("oracle", {"truth": 0}) == {} else []
+    problems += ["`rasters` is empty"] if tables.get("rasters") == [] else []
     if problems:
         raise _not_usable(path, problems)
     reader = _Reader(path.parent, tables)

@@ -84,6 +84,9 @@ def embed(project: Project, encoder: Encoder, source: str, monitor: Monitor = SI
     """
     bands = project_bands(project)
     encoder.band_order(bands)
+    unused = sorted({name for record in project.rasters() for name, _ in record.bands} - set(bands))
+    if unused:
+        monitor.info(f"Not every raster has {', '.join(unused)}, so {'they are' if unused[1:] else 'it is'} not used.")
     parts = _parts(project, encoder.card.fingerprint, encoder.card.name)
     total = sum(len(part.tiles) for part in parts)
     done = 0

@@ -13,6 +13,7 @@ from typing import Any
 
 from .errors import ProjectError, UsageError
 from .monitor import SILENT, Monitor
+from .paths import check_name
 from .project.store import Project
 
 LAYERS = {"labels": "labelled_tiles", "predictions": "predicted_tiles", "tiles": "tiles"}
@@ -38,23 +39,58 @@ def export(project: Project, target: Path, layer: str = "labels", monitor: Monit
     """
     if layer not in LAYERS:
         raise UsageError(f"There is no layer {layer!r}.", hint=f"Choose one of {', '.join(LAYERS)}.")
-    suffix = target.suffix.lower()
-    if suffix and suffix not in DRIVERS:
-        raise UsageError(
-            f"Quadrat cannot export to {suffix}.", hint=f"Choose one of {', '.join(DRIVERS)}, or a folder for chips."
-        )
-    if target.resolve() == project.path.resolve():
-        raise UsageError("The export would replace the project itself.", hint="Choose another name.")
+    check_target(target)
+    check_name(target)
+    _check_replaceable(project, target, layer)
     frame = _read_view(project, layer)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProjectError(
+            f"The folder {target.parent} cannot be made.", hint="Choose another place.", details=str(error)
+        ) from error
     monitor.advance(0.0, f"Exporting {layer}")
-    if suffix:
+    if target.suffix:
         _write_layer(frame, target, layer)
     else:
         from .chips import write_chips
 
         return Export(target, layer, write_chips(project, frame, target, monitor))
     return Export(target, layer, len(frame))
+
+
+def check_target(target: Path) -> None:
+    """Refuse a target of a format that Quadrat does not write; a name without an ending is a folder of chips.
+
+    Raises:
+        UsageError: with the formats.
+    """
+    if target.suffix and target.suffix.lower() not in DRIVERS:
+        raise UsageError(
+            f"Quadrat cannot export to {target.suffix}.",
+            hint=f"Choose one of {', '.join(DRIVERS)}, or a name without an ending for a folder of chips.",
+        )
+
+
+def _check_replaceable(project: Project, target: Path, layer: str) -> None:
+    """An export may replace a former export, but no project and no GeoPackage with other layers."""
+    if target.resolve() == project.path.resolve():
+        raise UsageError("The export would replace the project itself.", hint="Choose another name.")
+    if target.is_dir() and target.suffix:
+        raise ProjectError(f"{target} is a folder.", hint="Choose another name, or remove the folder yourself.")
+    if target.suffix.lower() != ".gpkg" or not target.exists():
+        return
+    import pyogrio
+
+    try:
+        layers = pyogrio.list_layers(target)[:, 0].tolist()
+    except pyogrio.errors.DataSourceError:
+        layers = ["something that is no GeoPackage"]
+    if set(layers) - {layer}:
+        raise ProjectError(
+            f"{target} holds more than a former export: {', '.join(layers[:8])}.",
+            hint="Choose another name, or remove the file yourself.",
+        )
 
 
 def _read_view(project: Project, layer: str) -> Any:
@@ -78,20 +114,20 @@ def _read_view(project: Project, layer: str) -> Any:
 
 
 def _write_layer(frame: Any, target: Path, layer: str) -> None:
-    if target.is_dir():
-        raise ProjectError(f"{target} is a folder.", hint="Choose another name, or remove the folder yourself.")
     temporary = target.with_name(f".{target.stem}.partial{target.suffix}")
     temporary.unlink(missing_ok=True)
     try:
         if target.suffix.lower() == ".parquet":
             frame.to_parquet(temporary)
         elif target.suffix.lower() == ".geojson":
-            frame.to_crs("EPSG:4326").to_file(temporary, driver="GeoJSON", engine="pyogrio")
+            frame.to_crs("EPSG:4326").to_file(temporary, driver="GeoJSON", layer=layer, engine="pyogrio")
         else:
             frame.to_file(temporary, driver="GPKG", layer=layer, engine="pyogrio")
     except Exception as error:  # GDAL and Arrow report a full disk, each by its own exception
         temporary.unlink(missing_ok=True)
         raise ProjectError(
-            f"{target} could not be written.", hint="Check the free space and the folder's rights.", details=str(error)
+            f"{target} could not be written.",
+            hint="Check the free space and the folder's rights.",
+            details=str(error)[:500],
         ) from error
     temporary.replace(target)

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 
 from .errors import LearningError, UsageError
 from .learners.head import Head
@@ -111,7 +112,6 @@ def query(
         raise LearningError(
             "Every tile of the pool has an answer.", hint="Predict and export, or tile another raster to go on."
         )
-    started = time.perf_counter()
     predictions = None
     if info.needs_predictions and pool.can_learn:
         fitted = fit(project, pool, head or head_for(strategy), seed=seed, device=device, monitor=monitor.part(0, 0.6))
@@ -131,7 +131,6 @@ def query(
     )
     facts: dict[str, Any] = {
         "chosen_by": selection.strategy,
-        "train_seconds": fitted_after - started,
         "query_seconds": time.perf_counter() - fitted_after,
     }
     if selection.set_aside.size:
@@ -176,8 +175,12 @@ def train(
     training = _fit_and_score(project, pool, head, seed, device, monitor)
     latest = _latest_answered_round(project)
     if latest is not None:
-        counts = {"labels": training.labels, "validation_labels": training.validation_labels}
-        set_round_metrics(project, latest.round_id, {**latest.metrics, **counts, **training.metrics})
+        facts = {
+            "labels": training.labels,
+            "validation_labels": training.validation_labels,
+            "train_seconds": training.seconds,
+        }
+        set_round_metrics(project, latest.round_id, {**latest.metrics, **facts, **training.metrics})
     return training
 
 
@@ -259,10 +262,13 @@ def fit(
         monitor=monitor,
     )
     head = replace(head, key=head_key(pool, config, seed))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    for older in file.parent.glob("head-*.safetensors"):
-        older.unlink(missing_ok=True)
-    head.save(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for older in file.parent.glob("head-*.safetensors"):
+            older.unlink(missing_ok=True)
+        head.save(file)
+    except (OSError, SafetensorError) as error:
+        monitor.warn(f"The trained head could not be kept ({error}); it is fitted again next time.")
     return head
 
 

@@ -6,9 +6,11 @@ Filled in, the sheet is what ``quadrat label`` reads.
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 from typing import Any
 
+from .errors import UsageError
 from .project.results import picks_of_round
 from .project.store import Project
 
@@ -33,6 +35,22 @@ def describe_round(project: Project, round_id: int) -> list[dict[str, Any]]:
         )
         lines.append(dict(zip(COLUMNS, values, strict=True)))
     return lines
+
+
+def check_sheet(path: Path) -> None:
+    """Refuse a place where no sheet can be written.
+
+    Raises:
+        UsageError: it is a folder, or its folder cannot be made or written to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"The folder {path.parent} cannot be made.", hint="Choose another.", details=str(error)
+        ) from error
+    if path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"The sheet cannot be written to {path}.", hint="Choose another name, ending in .csv.")
 
 
 def write_sheet(path: Path, lines: list[dict[str, Any]]) -> None:

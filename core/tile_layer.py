@@ -18,6 +18,7 @@ from .errors import ImageryError, ProjectError, UsageError
 from .imagery.grid import TileGrid
 from .imagery.rasters import Raster
 from .project.store import Project
+from .scenes import grid_of
 
 REACH_DEGREES = 12.0
 GDAL_ERRORS = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError)
@@ -63,7 +64,34 @@ def append_tiles(project: Project, raster_id: int, tiles: Tiles, raster: Raster,
             ) from error
 
 
-def outline_of(grid: TileGrid, crs: str) -> shapely.Geometry:
+def overlapping_tiles(project: Project, grid: TileGrid, raster: Raster) -> tuple[np.ndarray, np.ndarray]:
+    """Which tiles of a new raster, row by row, show ground of validation tiles and of pool tiles of other rasters.
+
+    Returns:
+        Two arrays ``(T,)`` bool. Tiles that only touch do not count.
+    """
+    nothing = np.zeros(grid.rows * grid.cols, bool)
+    mine = _outline(grid, raster.crs)
+    others = [r for r in project.rasters() if _outline(grid_of(r), r.crs).intersection(mine).area > 0]
+    if not others:
+        return nothing, nothing
+    with project.lent() as path:
+        listed = ", ".join(str(record.raster_id) for record in others)
+        there = gpd.read_file(path, layer="tiles", where=f"raster_id IN ({listed})")
+    polygons = _transform(grid.polygons(*grid.all_tiles()), raster, there.crs.to_wkt())
+    # A hundredth of a tile is given away, so that neighbours do not count for sharing their border.
+    tree = shapely.STRtree(shapely.buffer(polygons, -0.01 * np.sqrt(shapely.area(polygons).mean())))
+    found = []
+    for role in ("validation", "pool"):
+        touched = nothing.copy()
+        touched[np.unique(tree.query(there.geometry[there["role"] == role].to_numpy(), predicate="intersects")[1])] = (
+            True
+        )
+        found.append(touched)
+    return found[0], found[1]
+
+
+def _outline(grid: TileGrid, crs: str) -> shapely.Geometry:
     """The ground that a grid's raster covers, in longitude and latitude."""
     t, width, height = grid.transform, grid.width, grid.height
     pixels = ((0, 0), (width, 0), (width, height), (0, height))

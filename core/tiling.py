@@ -27,10 +27,9 @@ from .imagery.rasters import Fingerprint, Raster, fingerprint, inspect_raster
 from .imagery.reader import valid_fractions
 from .imagery.sentinel2 import check_reflectance
 from .monitor import SILENT, Monitor
-from .project.store import Project, RasterRecord
+from .project.store import Project, RasterRecord, check_tile_size
 from .project.views import register_views, remove_orphan_tiles
-from .scenes import grid_of
-from .tile_layer import Tiles, append_tiles, outline_of
+from .tile_layer import Tiles, append_tiles, overlapping_tiles
 
 ROLES = ("pool", "validation", "excluded")
 # Even open water and shadowed forest have brighter pixels in one band or another.
@@ -90,6 +89,8 @@ def tile_rasters(
         inspect_raster(path, bands=options.bands, scale=options.scale, offset=options.offset, nodata=options.nodata)
         for path in paths
     ]
+    for raster in rasters:
+        _grid_of(raster, size, options)
     remove_orphan_tiles(project)
     done = []
     for index, raster in enumerate(rasters):
@@ -109,10 +110,7 @@ def _agree_on_size(project: Project, options: TilingOptions) -> int:
             hint="Leave --size out, or make another project for the other size.",
         )
     assert options.size_px is not None
-    if not 16 <= options.size_px <= 1024:
-        raise UsageError(
-            "The tile size must lie between 16 and 1024 px.", hint="64 px is what the methods are made for."
-        )
+    check_tile_size(options.size_px)
     project.set_setting("tile_size", str(options.size_px))
     return options.size_px
 
@@ -139,14 +137,13 @@ def _tile_raster(project: Project, raster: Raster, size: int, options: TilingOpt
         known = _known_record(project, raster, hashing.result()) if project.rasters() else None
         if known is not None:
             return _renew(project, known, raster, hashing.result(), options, monitor)
-        tiles, grid = _lay_out(raster, size, options, monitor)
+        raster_id = project.next_raster_id()
+        tiles, grid = _lay_out(project, raster_id, raster, size, options, monitor)
         print_of_file = hashing.result()
-    _warn_of_overlap(project, raster, grid, monitor)
-    raster_id = project.next_raster_id()
     append_tiles(project, raster_id, tiles, raster, options.crs)
     project.set_setting(_options_key(raster_id), json.dumps(_lasting(options)))
-    project.add_raster(_record(raster_id, raster, grid, print_of_file))
     register_views(project)
+    project.add_raster(_record(raster_id, raster, grid, print_of_file))
     counts = {role: int(np.count_nonzero(tiles.roles == role)) for role in ROLES}
     monitor.info(
         f"{raster.path.name}: bands {', '.join(raster.band_names)}; "
@@ -169,17 +166,6 @@ def _lasting(options: TilingOptions) -> dict[str, Any]:
         "aoi": str(options.area.resolve()) if options.area else None,
         "nodata": options.nodata,
     }
-
-
-def _warn_of_overlap(project: Project, raster: Raster, grid: TileGrid, monitor: Monitor) -> None:
-    """Say so if another raster shows the same ground: a validation tile there may be a pool tile here."""
-    mine = outline_of(grid, raster.crs)
-    for record in project.rasters():
-        if outline_of(grid_of(record), record.crs).intersection(mine).area > 0:
-            monitor.warn(
-                f"{raster.path.name} shows some of the same ground as {Path(record.path).name}: where the one has a "
-                "validation tile the other may be learnt from, so the accuracy may look better than it is."
-            )
 
 
 def _known_record(project: Project, raster: Raster, digest: Fingerprint) -> RasterRecord | None:
@@ -252,10 +238,17 @@ def _refuse_other_options(project: Project, record: RasterRecord, raster: Raster
         )
 
 
-def _lay_out(raster: Raster, size: int, options: TilingOptions, monitor: Monitor) -> tuple[Tiles, TileGrid]:
-    """Steps 2 to 5: which tiles there are, where, how much of each is valid, and in which role."""
+def _grid_of(raster: Raster, size: int, options: TilingOptions) -> TileGrid:
+    """The grid to cut the raster along; one that does not hold a single tile is refused."""
     stride = options.stride_px or size
-    grid = TileGrid(raster.width, raster.height, raster.transform, size, stride, raster.path.name)
+    return TileGrid(raster.width, raster.height, raster.transform, size, stride, raster.path.name)
+
+
+def _lay_out(
+    project: Project, raster_id: int, raster: Raster, size: int, options: TilingOptions, monitor: Monitor
+) -> tuple[Tiles, TileGrid]:
+    """Steps 2 to 5: which tiles there are, where, how much of each is valid, and in which role."""
+    grid = _grid_of(raster, size, options)
     rows, cols = (axis.ravel() for axis in np.mgrid[: grid.rows, : grid.cols])
     polygons = grid.polygons(rows, cols)
     inside = np.ones(rows.size, bool)
@@ -278,29 +271,48 @@ def _lay_out(raster: Raster, size: int, options: TilingOptions, monitor: Monitor
     check_reflectance(sample, raster.path.name)
     if np.percentile(sample, 99) < DARK:
         monitor.warn(f"{raster.path.name} is very dark (reflectance below {DARK}); is its --scale right?")
-    overlap_reach = -(-size // stride) - 1
-    roles = _draw_roles(grid, rows, cols, usable, overlap_reach, options)
+    roles = _draw_roles(project, raster_id, raster, grid, usable, options, monitor)
     return Tiles(rows[inside], cols[inside], fractions[inside], roles[inside], polygons[inside]), grid
 
 
 def _draw_roles(
-    grid: TileGrid, rows: np.ndarray, cols: np.ndarray, usable: np.ndarray, reach: int, options: TilingOptions
+    project: Project,
+    raster_id: int,
+    raster: Raster,
+    grid: TileGrid,
+    usable: np.ndarray,
+    options: TilingOptions,
+    monitor: Monitor,
 ) -> np.ndarray:
-    """The role of each tile ``(T,)``: a simple random sample of the usable ones is the validation sample.
+    """The role of each tile of the grid, row by row ``(T,)``: a random sample of the usable ones is for validation.
 
-    Where tiles overlap, those that share pixels with a validation tile are excluded: they would leak into training.
-    ``reach`` is how many rows or columns away a tile still overlaps.
+    No pixel of a validation tile may be learnt from. So tiles that overlap one are excluded, in this raster and in
+    others of the same ground, and no tile is drawn where another raster's pool has tiles already.
     """
-    roles = np.where(usable, "pool", "excluded").astype("<U10")
-    candidates = np.flatnonzero(usable)
-    count = round(options.validation * candidates.size)
-    drawn = np.random.default_rng(options.seed).choice(candidates, size=count, replace=False)
-    if reach and count:
+    rows, cols = (axis.ravel() for axis in np.mgrid[: grid.rows, : grid.cols])
+    checks, learns = overlapping_tiles(project, grid, raster)
+    roles = np.where(usable & ~checks, "pool", "excluded").astype("<U10")
+    rng = np.random.default_rng([options.seed, raster_id])
+    share = options.validation * np.count_nonzero(roles == "pool")
+    candidates = np.flatnonzero((roles == "pool") & ~learns)
+    # Rounded by chance, so that the share is kept over many small rasters too.
+    drawn = rng.permutation(candidates)[: int(share + rng.random())]
+    reach = -(-grid.size // grid.stride) - 1
+    if reach:
         near = np.zeros((grid.rows, grid.cols), bool)
         for row, col in zip(rows[drawn], cols[drawn], strict=True):
             near[max(row - reach, 0) : row + reach + 1, max(col - reach, 0) : col + reach + 1] = True
         roles[near[rows, cols]] = "excluded"
     roles[drawn] = "validation"
+    if checks.any():
+        monitor.warn(
+            f"{np.count_nonzero(checks & usable)} tiles of {raster.path.name} are set aside, because they show ground "
+            "that another raster's validation tiles show."
+        )
+    if drawn.size and not (roles == "pool").any():
+        monitor.warn(
+            f"No tile of {raster.path.name} is left to ask for: the validation sample and its surroundings take all."
+        )
     return roles
 
 

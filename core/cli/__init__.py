@@ -7,11 +7,13 @@ that ``--help`` answers at once.
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
+from ..errors import UsageError
 from . import batch, labelling, learning, setup
 from .console import INTERRUPTED, Console
 
@@ -29,9 +31,31 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        import configparser
+        from pathlib import Path
+
+        metadata = configparser.ConfigParser()
+        metadata.read(Path(__file__).resolve().parents[2] / "metadata.txt", encoding="utf-8")
+        print(f"quadrat {metadata['general']['version']}")  # noqa: T201
+        raise typer.Exit
+
+
 for module in (setup, learning, labelling, batch):
     for name, function in module.COMMANDS.items():
         app.command(name)(function)
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version and stop.")
+    ] = False,
+) -> None:
+    """The options of the program itself; its help is that of the app."""
 
 
 def main() -> None:
@@ -39,11 +63,13 @@ def main() -> None:
     # Threads that wait for each other must sleep, not spin: beside a busy QGIS, or our own reading thread, spinning
     # made the network five times slower on two cores. OpenMP looks at this once, when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # how systemd and docker stop a program: like Ctrl+C
     try:
         status = app(prog_name="quadrat", standalone_mode=False)
     except ClickException as error:
         error.show()
-        Console(json="--json" in sys.argv).result({"error": {"kind": "usage", "message": error.format_message()}})
+        usage = UsageError(error.format_message(), hint="See --help.")
+        Console(json="--json" in sys.argv).result({"error": usage.as_dict()})
         status = USAGE
     except (typer.Abort, KeyboardInterrupt):
         status = INTERRUPTED

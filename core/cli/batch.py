@@ -33,7 +33,7 @@ def run(
 def demo(
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("demo"),
     size: Annotated[int, typer.Option(help="Width and height of the made landscape in pixels.")] = 2560,
-    seed: Annotated[int, typer.Option(help="Another seed, another landscape.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed, another landscape.")] = 0,
     device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,

@@ -7,6 +7,7 @@ of standard output under ``--json`` is always one JSON object.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 import traceback
@@ -120,6 +121,9 @@ def command(json: bool, quiet: bool, verbose: bool) -> Iterator[Console]:
             traceback.print_exc()
         console.error(error)
         raise typer.Exit(error.exit_status) from error
+    except BrokenPipeError as error:  # whoever reads our output has gone, for example `head`
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 - Python flushes it once more at its end
+        raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         console.error(Cancelled())
         raise typer.Exit(INTERRUPTED) from error

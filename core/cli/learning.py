@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..project.store import Project
     from ..rounds import QueriedRound, Training
 
-Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 
 
 def query(
@@ -38,8 +38,10 @@ def query(
         from .. import rounds
         from ..devices import choose_device
         from ..project.store import Project
-        from ..sheets import describe_round, write_sheet
+        from ..sheets import check_sheet, describe_round, write_sheet
 
+        if out is not None:
+            check_sheet(out)  # before a round is recorded that could not be handed out
         with Project.open(project) as opened, console.working("Querying") as monitor:
             if again:
                 round_id, said = _latest_round(opened)

@@ -63,7 +63,7 @@ def tile(
     nodata: Annotated[float | None, typer.Option(help="The DN that means no data.", show_default="as found")] = None,
     min_valid: Annotated[float, typer.Option(help="Share of valid pixels below which a tile is set aside.")] = 0.9,
     validation: Annotated[float, typer.Option(help="Share of tiles kept apart to check the result honestly.")] = 0.0,
-    seed: Annotated[int, typer.Option(help="Which tiles the validation sample draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Which tiles the validation sample draws.")] = 0,
     crs: Annotated[
         str | None, typer.Option(help="CRS of the tiles' polygons.", show_default="the first raster's")
     ] = None,

@@ -59,7 +59,9 @@ class Encoder(ABC):
                 hint="This is a fault in Quadrat; please report it.",
             )
         _check_values(self.card.name, reflectance)
-        return self._forward(reflectance[:, self.band_order(bands)])
+        order = self.band_order(bands)
+        in_order = order == list(range(len(bands)))  # then a copy of all pixels is saved
+        return self._forward(reflectance if in_order else reflectance[:, order])
 
     def band_order(self, bands: Sequence[str]) -> list[int]:
         """Positions in ``bands`` of the bands this encoder wants, in its own order."""

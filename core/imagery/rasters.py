@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from affine import Affine
-from rasterio.enums import MaskFlags
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
@@ -161,17 +161,28 @@ def read_mask(dataset: DatasetReader, indexes: Sequence[int], window: Window, pa
     """(rows, columns) bool, True where the dataset's mask or alpha band says that the pixel is valid."""
     # One mask for the dataset is the same for every band; only masks by band have to be read for each.
     shared = MaskFlags.per_dataset in dataset.mask_flag_enums[indexes[0] - 1]
+    alpha = _alpha_bands(dataset)
     try:
         masks = dataset.read_masks(indexes[:1] if shared else indexes, window=window)
+        valid = (masks != 0).all(axis=0)
+        if alpha:
+            valid &= (dataset.read(alpha, window=window) != 0).all(axis=0)
     except RasterioError as error:
         raise _damaged(path, window, error) from error
-    return np.asarray((masks != 0).all(axis=0))
+    return np.asarray(valid)
+
+
+def _alpha_bands(dataset: DatasetReader) -> list[int]:
+    """The alpha band, if there is one: GDAL itself takes it for a mask only beside one or three other bands."""
+    return [index for index, meaning in enumerate(dataset.colorinterp, 1) if meaning is ColorInterp.alpha]
 
 
 def has_mask(dataset: DatasetReader, indexes: Sequence[int]) -> bool:
     """Whether valid pixels are told by a mask or an alpha band, rather than by a nodata number or not at all."""
     by_value = {MaskFlags.all_valid, MaskFlags.nodata}
-    return any(not by_value & set(dataset.mask_flag_enums[index - 1]) for index in indexes)
+    return bool(_alpha_bands(dataset)) or any(
+        not by_value & set(dataset.mask_flag_enums[index - 1]) for index in indexes
+    )
 
 
 def _damaged(path: Path, window: Window, error: Exception) -> ImageryError:

@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import ProjectError, UsageError
+from ..paths import check_name
 from .classes import ClassDraft, LabelClass, check_class_list
 from .database import Connector, open_connection, store_setting, translated, utc_now
 from .files import check_is_free, check_is_project, check_is_sqlite, write_new_project
@@ -33,6 +34,18 @@ from .records import RASTER_FIELDS, Counts, RasterRecord, TileRecord, raster_fro
 __all__ = ["MODES", "Counts", "Project", "RasterRecord", "TileRecord"]
 
 MODES = ("single", "multi")
+
+
+def check_tile_size(size_px: int) -> None:
+    """Refuse tiles that nothing could be seen on, or that a raster would hardly hold.
+
+    Raises:
+        UsageError: not 16 to 1024 px.
+    """
+    if not 16 <= size_px <= 1024:
+        raise UsageError(
+            f"A tile cannot be {size_px} pixels wide.", hint="Choose 16 to 1024; the methods are made for 64."
+        )
 
 
 class Project:
@@ -60,11 +73,11 @@ class Project:
             ProjectError: the path exists, ends otherwise, or cannot be written.
         """
         path = Path(path).absolute()
+        check_name(path)
         drafts = check_class_list(classes)
         if mode not in MODES:
             raise UsageError(f"There is no label mode called {mode!r}.", hint="Choose single or multi.")
-        if tile_size < 1:
-            raise UsageError(f"A tile cannot be {tile_size} pixels wide.", hint="Choose 1 or more; 64 is usual.")
+        check_tile_size(tile_size)
         check_is_free(path)
         settings = {
             "schema_version": str(SCHEMA_VERSION),
@@ -89,6 +102,7 @@ class Project:
             ProjectError: missing, not a project, damaged, read-only, in use, or of a newer schema.
         """
         path = Path(path).absolute()
+        check_name(path)
         check_is_sqlite(path, writable=writable)
         with translated(path):
             # Looked at without changing anything, because it may be someone else's file.

@@ -5,7 +5,7 @@ import pytest
 import shapely
 
 from quadrat.core.answer_files import read_answers, read_csv
-from quadrat.core.errors import AnswerError
+from quadrat.core.errors import AnswerError, UsageError
 from quadrat.core.export import export
 from quadrat.core.project.answers import Answer, record_answers
 from quadrat.core.project.classes import ClassDraft
@@ -207,3 +207,49 @@ def test_exported_labels_come_back_as_answers(multi, tmp_path):
     record_answers(multi, answers, annotator="me", source="test")
     export(multi, tmp_path / "out.gpkg")
     assert read_answers(multi, tmp_path / "out.gpkg").answers == answers
+
+
+def test_two_classes_on_one_tile_are_refused_in_single_mode(project, tmp_path):
+    shapes = [ground(0, 0, 1, 1), ground(0, 0, 1, 1), ground(1, 0, 2, 1)]
+    path = layer(tmp_path / "a.gpkg", shapes, ["Water", "Town", "Forest"])
+    assert problems(project, path, class_column="landuse") == [
+        "tile 1: Water 100% and Town 100%, but this project takes one class a tile"
+    ]
+
+
+def test_a_file_of_several_layers_wants_one_named(project, tmp_path):
+    path = layer(tmp_path / "a.gpkg", [ground(0, 0, 1, 1)], ["Water"])
+    frame = gpd.read_file(path)
+    frame.to_file(path, layer="second", driver="GPKG")
+    with pytest.raises(AnswerError, match="several layers: a, second") as caught:
+        read_answers(project, path, class_column="landuse")
+    assert "|layername=a" in caught.value.hint
+    named = tmp_path / "a.gpkg|layername=second"
+    assert len(read_answers(project, named, class_column="landuse").answers) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("tile_id,label\n,Water\n", "line 2: tile_id is empty"),
+        ("tile_id,label\n1,;\n", "names no class"),
+        ("tile_id,label\n1,Water;Town\n", "2 classes for one tile"),
+    ],
+)
+def test_odd_lines_are_told_by_a_sentence(project, tmp_path, text, said):
+    assert said in problems(project, write(tmp_path, text))[0]
+
+
+def test_tables_as_spreadsheets_write_them_are_read(project, tmp_path):
+    text = "sep=;\ntile_id;label\n1;Water;\n2;Town;Town\n"
+    assert len(read_answers(project, write(tmp_path, text)).answers) == 2
+    huge = write(tmp_path, f"tile_id,label,note\n1,Water,{'x' * 200_000}\n")
+    with pytest.raises(AnswerError, match="cannot be read on from line"):
+        read_answers(project, huge)
+
+
+@pytest.mark.parametrize("share", [-1.0, 0.0, 7.0])
+def test_a_share_without_sense_is_refused(project, tmp_path, share):
+    path = layer(tmp_path / "a.gpkg", [ground(0, 0, 1, 1)], ["Water"])
+    with pytest.raises(UsageError, match="--min-overlap"):
+        read_answers(project, path, class_column="landuse", min_overlap=share)

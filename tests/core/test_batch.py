@@ -183,6 +183,8 @@ def test_tiles_that_the_truth_does_not_know_are_unsure(tmp_path):
         ('rasters = ["scene.tif"]', "rasters = [3]", "`rasters`"),
         ("[tile]", "tile = 3\n[tilt]", "must be a table"),
         ("[tile]", "[tile", "TOML"),
+        ('["scene.tif"]', "[]", "`rasters` is empty"),
+        ('truth = "scene.truth.csv"', "", "`truth` of the table [oracle] is missing"),
     ],
 )
 def test_a_configuration_with_a_mistake_says_which(tmp_path, old, new, said):
@@ -247,3 +249,41 @@ def test_parameters_are_checked_before_anything_is_made(tmp_path):
     with pytest.raises(UsageError, match="random has no parameter"):
         run_batch(read_config(config))
     assert not (tmp_path / "p.gpkg").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"map.geojson"', '"map.shp"', r"\.shp"),
+        ("scene.truth.csv", "nowhere.csv", "no truth"),
+        ("budget = 6", "budget = 0", "at least one"),
+    ],
+)
+def test_what_would_fail_at_the_end_is_told_at_the_start(tmp_path, old, new, said):
+    config, _ = write_config(tmp_path)
+    config.write_text(config.read_text().replace(old, new))
+    with pytest.raises(UsageError, match=said):
+        run_batch(read_config(config))
+    assert not (tmp_path / "p.gpkg").exists()
+
+
+def test_a_configuration_saved_by_notepad_is_read(tmp_path):
+    config, _ = write_config(tmp_path)
+    config.write_text(config.read_text(), encoding="utf-8-sig")
+    assert read_config(config).budget == 6
+
+
+def test_a_batch_with_labels_of_one_class_only_still_ends_with_its_project(tmp_path):
+    config, _ = write_config(tmp_path)
+    truth = tmp_path / "scene.truth.csv"
+    truth.write_text(truth.read_text().replace("Forest", "Water").replace("Town", "Water"))
+    said = []
+    outcome = run_batch(read_config(config), monitor=Monitor(remark=lambda level, text: said.append(text)))
+    assert outcome.curve == []
+    assert any("nothing is predicted" in text for text in said)
+
+
+def test_the_curve_tells_how_long_training_took(tmp_path):
+    config, _ = write_config(tmp_path)
+    outcome = run_batch(read_config(config))
+    assert all(row["train_seconds"] > 0.001 for row in outcome.curve)

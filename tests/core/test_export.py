@@ -14,7 +14,7 @@ from quadrat.core.project.answers import Answer, record_answers
 from quadrat.core.project.classes import ClassDraft
 from quadrat.core.project.store import Project
 from quadrat.core.rounds import predict
-from quadrat.core.tiling import tile_rasters
+from quadrat.core.tiling import TilingOptions, tile_rasters
 
 from .job import answer, ids, ready_project
 from .raster_factory import make_raster
@@ -164,3 +164,52 @@ def test_chips_of_a_missing_raster_say_so_and_leave_the_old_ones(job, tmp_path):
     with pytest.raises(Exception, match="not where it was"):
         export(project, tmp_path / "chips")
     assert len(list((tmp_path / "chips").rglob("*.tif"))) == 12
+
+
+def test_another_project_or_a_geopackage_with_more_in_it_is_never_replaced(job, tmp_path):
+    project, _ = job
+    with Project.create(tmp_path / "other.gpkg", [ClassDraft("Water")], "single"):
+        pass
+    other = (tmp_path / "other.gpkg").read_bytes()
+    export(project, tmp_path / "two.gpkg")
+    export(project, tmp_path / "extra.gpkg", "tiles")
+    frame = gpd.read_file(tmp_path / "extra.gpkg")
+    frame.to_file(tmp_path / "two.gpkg", layer="mine", driver="GPKG")
+    for name in ("other.gpkg", "two.gpkg"):
+        with pytest.raises(ProjectError, match="more than a former export"):
+            export(project, tmp_path / name)
+    assert (tmp_path / "other.gpkg").read_bytes() == other
+    assert len(gpd.read_file(tmp_path / "two.gpkg", layer="mine")) == 48
+
+
+def test_a_chips_folder_to_which_something_was_added_is_never_replaced(job, tmp_path):
+    project, _ = job
+    export(project, tmp_path / "chips")
+    (tmp_path / "chips" / "notes.txt").write_text("mine")
+    with pytest.raises(ProjectError, match=r"notes\.txt"):
+        export(project, tmp_path / "chips")
+    assert (tmp_path / "chips" / "notes.txt").read_text() == "mine"
+
+
+def test_a_name_that_gdal_would_misread_is_refused(job, tmp_path):
+    project, _ = job
+    for name in ("a;b.gpkg", "Wow!.geojson"):
+        with pytest.raises(UsageError, match="GDAL takes for something else"):
+            export(project, tmp_path / name)
+    with pytest.raises(UsageError, match="GDAL takes"):
+        Project.create(tmp_path / "Hey!.gpkg", [ClassDraft("Water")], "single")
+    assert not list(tmp_path.glob("a*")) + list(tmp_path.glob("*!*"))
+
+
+def test_a_geojson_layer_is_called_by_its_name(job, tmp_path):
+    export(job[0], tmp_path / "out.geojson")
+    assert gpd.list_layers(tmp_path / "out.geojson")["name"].tolist() == ["labels"]
+
+
+def test_chips_carry_the_way_to_reflectance(tmp_path):
+    with Project.create(tmp_path / "p.gpkg", [ClassDraft("Water")], "single") as project:
+        raster = make_raster(tmp_path / "r.tif", width=64, height=64, values=3000.0)
+        tile_rasters(project, [raster], TilingOptions(offset=-1000.0))
+        export(project, tmp_path / "chips", "tiles")
+    with rasterio.open(next((tmp_path / "chips").glob("*.tif"))) as chip:
+        assert chip.read(1)[0, 0] * chip.scales[0] + chip.offsets[0] == pytest.approx(0.2)

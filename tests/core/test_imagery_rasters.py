@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.enums import ColorInterp
 
 from quadrat.core.errors import Cancelled, ImageryError
-from quadrat.core.imagery.rasters import fingerprint, inspect_raster, is_unchanged
+from quadrat.core.imagery.grid import TileGrid
+from quadrat.core.imagery.rasters import fingerprint, has_mask, inspect_raster, is_unchanged
+from quadrat.core.imagery.reader import valid_fractions
 from quadrat.core.imagery.sentinel2 import BANDS, Band
 from quadrat.core.monitor import Monitor
 
@@ -216,3 +219,18 @@ def test_a_fingerprint_can_be_cancelled(tmp_path):
 def test_all_13_bands_are_found(tmp_path):
     raster = inspect_raster(make_raster(tmp_path / "scene.tif", bands=BANDS, values=np.ones((13, 8, 8))))
     assert raster.band_names == BANDS
+
+
+def test_an_alpha_band_beside_any_number_of_bands_tells_valid_pixels(tmp_path):
+    values = np.full((4, 64, 128), 0.2)
+    values[3] = 255
+    values[3, :, 64:] = 0
+    path = make_raster(
+        tmp_path / "a.tif", bands=("B02", "B03", "B04", "alpha"), values=values, dtype="float32", nodata=None
+    )
+    with rasterio.open(path, "r+") as data:
+        data.colorinterp = [ColorInterp.gray, ColorInterp.undefined, ColorInterp.undefined, ColorInterp.alpha]
+        assert has_mask(data, [1, 2, 3])
+    raster = inspect_raster(path)
+    valid, _ = valid_fractions(raster, TileGrid(128, 64, raster.transform, 64, 64))
+    assert valid.tolist() == [[1.0, 0.0]]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from affine import Affine
 
 from quadrat.core.embedding import embed
 from quadrat.core.encoders.registry import load_encoder
@@ -258,11 +259,34 @@ def test_the_same_image_under_another_name_is_not_cut_twice(project, tmp_path):
     assert len(project.rasters()) == 1
 
 
-def test_rasters_that_show_the_same_ground_are_pointed_out(project, tmp_path):
-    rasters = [make_raster(tmp_path / f"{name}.tif", seed=seed) for seed, name in enumerate("ab")]
+def test_ground_of_a_validation_tile_is_in_no_pool_whatever_raster_shows_it(project, tmp_path):
+    first, second = (make_scene(tmp_path, name=name, seed=seed).raster for seed, name in enumerate("ab"))
     said = []
-    tile_rasters(project, rasters, monitor=Monitor(remark=lambda level, text: said.append((level, text))))
-    assert [text for level, text in said if level == "warning" and "same ground" in text]
+    monitor = Monitor(remark=lambda level, text: said.append(text))
+    tile_rasters(project, [first, second], TilingOptions(validation=0.3), monitor)
+    tiles = layer(project)
+    validation = tiles[tiles["role"] == "validation"].union_all()
+    assert 0.25 < validation.area / (48 * 640**2) < 0.35
+    assert tiles[tiles["role"] == "pool"].intersection(validation).area.max() == 0
+    assert any("another raster's validation tiles" in text for text in said)
+
+
+def test_many_small_rasters_have_a_validation_sample_together(project, tmp_path):
+    rasters = [
+        make_raster(
+            tmp_path / f"{i}.tif", width=64, height=64, seed=i, transform=Affine.translation(i * 640, 0) @ NORTH_UP
+        )
+        for i in range(40)
+    ]
+    tile_rasters(project, rasters, TilingOptions(validation=0.3))
+    assert 4 <= sum(tile.role == "validation" for tile in project.tiles()) <= 20
+
+
+def test_a_raster_too_small_is_found_before_another_is_cut(project, tmp_path):
+    rasters = [make_raster(tmp_path / "good.tif"), make_raster(tmp_path / "small.tif", width=40, height=40)]
+    with pytest.raises(ImageryError, match=r"small\.tif"):
+        tile_rasters(project, rasters)
+    assert not project.has_tiles()
 
 
 def test_options_that_come_too_late_are_refused_and_a_new_scale_is_taken(project, tmp_path):

@@ -242,3 +242,40 @@ def test_the_package_lists_every_subpackage():
         for folder in (ROOT / top).rglob("__init__.py")
     }
     assert found <= listed
+
+
+def test_no_round_is_recorded_for_a_sheet_that_cannot_be_written(folder):
+    run(folder, "init", "p.gpkg", "--classes", "classes.txt")
+    run(folder, "tile", "p.gpkg", "scene.tif")
+    run(folder, "embed", "p.gpkg")
+    (folder / "sheets").mkdir()
+    assert "cannot be written" in run(folder, "query", "p.gpkg", "--out", "sheets", status=2)[1]
+    assert "no round yet" in run(folder, "query", "p.gpkg", "--again", status=1)[1]
+
+
+def test_answers_from_a_sheet_belong_to_its_round(folder):
+    run(folder, "init", "p.gpkg", "--classes", "classes.txt")
+    run(folder, "tile", "p.gpkg", "scene.tif")
+    run(folder, "embed", "p.gpkg")
+    asked = run_json(folder, "query", "p.gpkg", "-b", "4", "--out", "answers.csv")
+    fill_in(folder)
+    run(folder, "label", "p.gpkg", "answers.csv")
+    with sqlite3.connect(folder / "p.gpkg") as project:
+        assert project.execute("SELECT DISTINCT round_id FROM label_events").fetchall() == [(asked["round"],)]
+
+
+def test_the_version_is_one():
+    import tomllib
+
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert run(ROOT, "--version")[0].strip() == f"quadrat {listed}"
+
+
+def test_a_trained_head_that_cannot_be_kept_is_only_a_remark(folder):
+    run(folder, "init", "p.gpkg", "--classes", "classes.txt")
+    run(folder, "tile", "p.gpkg", "scene.tif")
+    run(folder, "embed", "p.gpkg")
+    run(folder, "label", "p.gpkg", "scene.truth.csv")
+    (folder / "p.quadrat" / "models").write_text("in the way")
+    _, err = run(folder, "predict", "p.gpkg")
+    assert "could not be kept" in err

@@ -96,6 +96,7 @@ def check(work, name):
     assert problems(work / "p.gpkg") == []
     with Project.open(work / "p.gpkg") as project:
         assert len(project.tiles()) == len(read_layer(project, layer="tiles")) == 144
+        assert len(read_layer(project, layer="labelled_tiles")) == len(current_answers(project))
         if name == "embed":
             assert len(load_embeddings(project).tile_ids) == 144
         if name == "label":
