@@ -15,9 +15,13 @@ A pixel is valid if every band that is read is finite and not nodata, and the da
 from __future__ import annotations
 
 import math
+import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -202,7 +206,7 @@ def _read_ahead(
     """``work(number, stored, valid)`` for every chunk from ``first`` on, done by the reader, handed out in order."""
     waiting: deque[Future[T]] = deque()
     numbers = iter(range(first, len(plan)))
-    with ThreadPoolExecutor(1, "quadrat-reader") as reader:
+    with ThreadPoolExecutor(1, "quadrat-reader", _give_way) as reader:
         dataset = reader.submit(_open_as_inspected, raster).result()
 
         def read(number: int) -> T:
@@ -221,6 +225,16 @@ def _read_ahead(
             reader.shutdown(cancel_futures=True)
             dataset.close()
     monitor.advance(1.0, message)
+
+
+def _give_way() -> None:
+    """Let the reader run only where the network leaves a core free, on systems where threads have priorities.
+
+    A network's threads wait for the slowest of them at every layer, so a reader that takes turns with one slows all.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _open_as_inspected(raster: Raster) -> DatasetReader:
