@@ -250,7 +250,8 @@ def _run_by_hand(config: BatchConfig, project: Project, device: str, monitor: Mo
             device=device,
             monitor=monitor.part(0.5, 1.0),
         )
-    sheet = config.folder / f"answers-round{len(rounds(project))}.csv"
+    # The project's name is part of it: several batches may write into one folder.
+    sheet = config.folder / f"{project.path.stem}-answers-round{len(rounds(project))}.csv"
     config.folder.mkdir(parents=True, exist_ok=True)
     if not sheet.exists():
         write_sheet(sheet, describe_round(project, rounds(project)[-1].round_id))

@@ -40,7 +40,6 @@ def export(project: Project, target: Path, layer: str = "labels", monitor: Monit
     if layer not in LAYERS:
         raise UsageError(f"There is no layer {layer!r}.", hint=f"Choose one of {', '.join(LAYERS)}.")
     check_target(target)
-    check_name(target)
     _check_replaceable(project, target, layer)
     frame = _read_view(project, layer)
     try:
@@ -65,6 +64,7 @@ def check_target(target: Path) -> None:
     Raises:
         UsageError: with the formats.
     """
+    check_name(target)
     if target.suffix and target.suffix.lower() not in DRIVERS:
         raise UsageError(
             f"Quadrat cannot export to {target.suffix}.",
@@ -78,19 +78,28 @@ def _check_replaceable(project: Project, target: Path, layer: str) -> None:
         raise UsageError("The export would replace the project itself.", hint="Choose another name.")
     if target.is_dir() and target.suffix:
         raise ProjectError(f"{target} is a folder.", hint="Choose another name, or remove the folder yourself.")
-    if target.suffix.lower() != ".gpkg" or not target.exists():
-        return
+    if target.suffix and target.exists() and not _is_former_export(target, layer):
+        raise ProjectError(
+            f"{target} holds something else than a former export of {layer}.",
+            hint="Choose another name, or remove the file yourself.",
+        )
+
+
+def _is_former_export(target: Path, layer: str) -> bool:
+    """Whether a file is one layer with the columns that an export has."""
+    import pyarrow.parquet
     import pyogrio
 
     try:
-        layers = pyogrio.list_layers(target)[:, 0].tolist()
-    except pyogrio.errors.DataSourceError:
-        layers = ["something that is no GeoPackage"]
-    if set(layers) - {layer}:
-        raise ProjectError(
-            f"{target} holds more than a former export: {', '.join(layers[:8])}.",
-            hint="Choose another name, or remove the file yourself.",
-        )
+        if target.suffix.lower() == ".parquet":
+            columns = pyarrow.parquet.read_schema(target).names
+        else:
+            if pyogrio.list_layers(target)[:, 0].tolist() != [layer]:
+                return False
+            columns = pyogrio.read_info(target)["fields"].tolist()
+    except (pyogrio.errors.DataSourceError, pyarrow.ArrowException, OSError):
+        return False
+    return {"tile_id", "row", "col"} <= set(columns)
 
 
 def _read_view(project: Project, layer: str) -> Any:

@@ -54,16 +54,16 @@ class LabelledPool:
         return len(self.classes)
 
     @property
-    def n_seen(self) -> int:
-        """How many classes have at least one labelled training tile."""
+    def seen(self) -> np.ndarray:
+        """Which classes have at least one labelled training tile, ``(C,)`` bool."""
         if self.mode == "single":
-            return int(np.unique(self.training_targets).size)
-        return int((self.training_targets.sum(axis=0) > 0).sum())
+            return np.isin(np.arange(self.n_classes), self.training_targets)
+        return np.asarray(self.training_targets.sum(axis=0) > 0)
 
     @property
     def can_learn(self) -> bool:
         """A single-label head needs two classes to tell apart; a multi-label one learns yes and no for each."""
-        return self.training.size > 0 and (self.mode == "multi" or self.n_seen > 1)
+        return self.training.size > 0 and (self.mode == "multi" or self.seen.sum() > 1)
 
     @cached_property
     def labels_key(self) -> str:

@@ -201,7 +201,7 @@ def predict(
     training = _fit_and_score(project, pool, head, seed, device, monitor.part(0.0, 0.4))
     probabilities = training.head.predict(pool.embeddings.matrix)
     monitor.advance(0.6, "Writing predictions")
-    decided = _decide(probabilities, pool.mode)
+    decided = _decide(probabilities, pool)
     written = write_predictions(project, _tile_predictions(pool, probabilities, decided), model=training.head.key)
     per_class = {item.name: int(decided[:, index].sum()) for index, item in enumerate(pool.classes)}
     monitor.advance(1.0, "Predictions written")
@@ -351,17 +351,19 @@ def _record(
     return QueriedRound(round_id, strategy, selection.strategy, tile_ids, asked_from.size)
 
 
-def _decide(probabilities: np.ndarray, mode: str) -> np.ndarray:
-    """``(N, C)`` bool: which classes each tile is said to have."""
-    if mode == "multi":
-        return np.asarray(probabilities > MULTI_THRESHOLD)
-    decided = np.zeros(probabilities.shape, bool)
-    decided[np.arange(len(decided)), probabilities.argmax(axis=1)] = True
+def _decide(probabilities: np.ndarray, pool: LabelledPool) -> np.ndarray:
+    """``(N, C)`` bool: which classes each tile is said to have; never one that nobody has labelled yet."""
+    known = np.where(pool.seen, probabilities, 0.0)
+    if pool.mode == "multi":
+        return np.asarray(known > MULTI_THRESHOLD)
+    decided = np.zeros(known.shape, bool)
+    decided[np.arange(len(decided)), known.argmax(axis=1)] = True
     return decided
 
 
 def _tile_predictions(pool: LabelledPool, probabilities: np.ndarray, decided: np.ndarray) -> list[TilePrediction]:
-    certainty = probabilities.max(axis=1) if pool.mode == "single" else np.abs(probabilities - 0.5).mean(axis=1) + 0.5
+    sure_of = (probabilities * decided).max(axis=1)
+    certainty = sure_of if pool.mode == "single" else np.abs(probabilities - 0.5).mean(axis=1) + 0.5
     class_ids = [item.class_id for item in pool.classes]
     classes: list[list[tuple[int, float]]] = [[] for _ in range(len(probabilities))]
     for row, column in zip(*(axis.tolist() for axis in np.nonzero(decided)), strict=True):

@@ -11,6 +11,7 @@ never queried or trained on; the rest is the ``pool``.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ import numpy as np
 from .errors import ImageryError, UsageError
 from .imagery.aoi import read_area, tiles_inside
 from .imagery.grid import TileGrid
-from .imagery.rasters import Fingerprint, Raster, fingerprint, inspect_raster
+from .imagery.rasters import Fingerprint, Raster, fingerprint, inspect_raster, open_dataset
 from .imagery.reader import valid_fractions
 from .imagery.sentinel2 import check_reflectance
 from .monitor import SILENT, Monitor
@@ -85,10 +86,7 @@ def tile_rasters(
     options = options or TilingOptions()
     size = _agree_on_size(project, options)
     _check(options, size)
-    rasters = [
-        inspect_raster(path, bands=options.bands, scale=options.scale, offset=options.offset, nodata=options.nodata)
-        for path in paths
-    ]
+    rasters = [_inspect(project, path, options) for path in paths]
     for raster in rasters:
         _grid_of(raster, size, options)
     remove_orphan_tiles(project)
@@ -97,6 +95,32 @@ def tile_rasters(
         part = monitor.part(index / len(rasters), (index + 1) / len(rasters))
         done.append(_tile_raster(project, raster, size, options, part))
     return done
+
+
+def _inspect(project: Project, path: Path, options: TilingOptions) -> Raster:
+    """Look at a raster; what the project knows of it already need not be said again."""
+    said: dict[str, Any] = {
+        "bands": options.bands,
+        "scale": options.scale,
+        "offset": options.offset,
+        "nodata": options.nodata,
+    }
+    size = path.stat().st_size if path.is_file() else -1
+    for record in project.rasters():
+        if record.file_size == size or record.path == str(path.resolve()):
+            with open_dataset(path) as dataset:
+                names = ["-"] * max(dataset.count, *(index for _, index in record.bands))
+            for name, index in record.bands:
+                names[index - 1] = name
+            known: dict[str, Any] = {
+                "bands": names,
+                "scale": record.scale,
+                "offset": record.offset,
+                "nodata": record.nodata,
+            }
+            said = {key: known[key] if value is None else value for key, value in said.items()}
+            break
+    return inspect_raster(path, **said)
 
 
 def _agree_on_size(project: Project, options: TilingOptions) -> int:
@@ -141,7 +165,7 @@ def _tile_raster(project: Project, raster: Raster, size: int, options: TilingOpt
         tiles, grid = _lay_out(project, raster_id, raster, size, options, monitor)
         print_of_file = hashing.result()
     append_tiles(project, raster_id, tiles, raster, options.crs)
-    project.set_setting(_options_key(raster_id), json.dumps(_lasting(options)))
+    project.set_setting(_options_key(raster_id), json.dumps(_lasting(options, size)))
     register_views(project)
     project.add_raster(_record(raster_id, raster, grid, print_of_file))
     counts = {role: int(np.count_nonzero(tiles.roles == role)) for role in ROLES}
@@ -156,16 +180,22 @@ def _options_key(raster_id: int) -> str:
     return f"tiling of raster {raster_id}"
 
 
-def _lasting(options: TilingOptions) -> dict[str, Any]:
+def _lasting(options: TilingOptions, size_px: int) -> dict[str, Any]:
     """The options that decided which tiles there are and in which role: they cannot be changed afterwards."""
     return {
-        "stride": options.stride_px,
+        "stride": options.stride_px or size_px,
         "min_valid": options.min_valid,
         "validation": options.validation,
         "seed": options.seed,
-        "aoi": str(options.area.resolve()) if options.area else None,
+        "aoi": options.area and _content_of(options.area),
         "nodata": options.nodata,
     }
+
+
+def _content_of(area: Path) -> str:
+    """What an area's file holds, as a hash: a project may move together with it."""
+    file, _, layer = str(area).partition("|layername=")
+    return f"sha256 {hashlib.sha256(Path(file).read_bytes() + layer.encode()).hexdigest()[:16]}"
 
 
 def _known_record(project: Project, raster: Raster, digest: Fingerprint) -> RasterRecord | None:
@@ -228,8 +258,9 @@ def _refuse_other_options(project: Project, record: RasterRecord, raster: Raster
             details=f"then {grid_then}, bands {bands_then}\nnow {grid_now}, bands {bands_now}",
         )
     then = json.loads(project.setting(_options_key(record.raster_id)) or "{}")
-    other = {name: value for name, value in _lasting(options).items() if name in then and value != then[name]}
-    if other and _lasting(options) != _lasting(TilingOptions()):
+    asked, left_out = _lasting(options, record.tile_size), _lasting(TilingOptions(), record.tile_size)
+    other = {name: value for name, value in asked.items() if value not in (left_out[name], then.get(name, value))}
+    if other:
         listed = "\n".join(f"{name}: {then[name]} when it was tiled, now {value}" for name, value in other.items())
         raise UsageError(
             f"{raster.path.name} has been tiled already, in another way, and its tiles stay as they are.",

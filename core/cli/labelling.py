@@ -58,12 +58,13 @@ def label(
 
 
 def _round_of(project: Project, tile_ids: set[int]) -> int | None:
-    """The latest round, if it asked for any of these tiles."""
+    """The latest round that asked for any of these tiles."""
     from ..project.results import picks_of_round, rounds
 
-    past = rounds(project)
-    asked = past and any(pick.tile_id in tile_ids for pick in picks_of_round(project, past[-1].round_id))
-    return past[-1].round_id if asked else None
+    for past in reversed(rounds(project)):
+        if any(pick.tile_id in tile_ids for pick in picks_of_round(project, past.round_id)):
+            return past.round_id
+    return None
 
 
 def _user_name() -> str:

@@ -101,7 +101,7 @@ def _uses(rng: np.random.Generator, parcels: Parcels, terrain: Terrain) -> NDArr
         kind: fractal(rng, size_px, min(420, size_px / 4), decay=3.2, step=8)[at[:, 0], at[:, 1]]
         for kind in dict.fromkeys(kinds)
     }
-    weight = weight * np.exp(3.9 * np.stack([habit[kind] for kind in kinds], axis=1))
+    weight = weight * np.exp(5.5 * np.stack([habit[kind] for kind in kinds], axis=1))
     weight = weight * np.exp(0.4 * rng.standard_normal(weight.shape))
     planted = rng.random(len(weight)) < 0.06 + 0.30 * ((hill[:, 0] > 0.03) & (hill[:, 0] < 0.5))
     weight[planted, -1] = 12 * weight[planted].sum(axis=1)

@@ -63,7 +63,7 @@ def shipped_files() -> Iterator[Path]:
 
 def read_encoder_file(path: Path) -> NetworkSpec:
     """Read and check an encoder file."""
-    from .networks import ARCHITECTURES, NetworkSpec
+    from .networks import ARCHITECTURES, InputSpec, NetworkSpec
 
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -73,6 +73,9 @@ def read_encoder_file(path: Path) -> NetworkSpec:
         ) from error
     problems = [f"`{key}` is missing" for key in ("architecture", "weights", "input") if key not in table]
     problems += [f"`{key}` is not known" for key in table.keys() - NetworkSpec.__dataclass_fields__.keys()]
+    problems += [
+        f"`input.{key}` is not known" for key in table.get("input", {}).keys() - InputSpec.__dataclass_fields__.keys()
+    ]
     if table.get("architecture", "resnet18") not in ARCHITECTURES:
         problems.append(f"`architecture` must be one of {', '.join(ARCHITECTURES)}")
     if problems:

@@ -134,7 +134,7 @@ def test_query_functions_and_seeds_are_compared_on_copies(tmp_path):
 def test_without_an_oracle_the_batch_asks_and_then_goes_on_with_the_answers(tmp_path):
     config, scene = write_config(tmp_path, oracle="")
     first = run_batch(read_config(config))
-    sheet = tmp_path / "results" / "answers-round1.csv"
+    sheet = tmp_path / "results" / "p-answers-round1.csv"
     assert sheet in first.files
     assert "quadrat label" in first.next_step
     with sheet.open() as file:
@@ -151,7 +151,7 @@ def test_without_an_oracle_the_batch_asks_and_then_goes_on_with_the_answers(tmp_
         record_answers(project, answers, annotator="me", source="test")
     third = run_batch(read_config(config))
     assert (tmp_path / "results" / "map.geojson").exists()
-    assert third.files[-1].name == "answers-round2.csv"
+    assert third.files[-1].name == "p-answers-round2.csv"
 
 
 def test_a_multi_label_batch_is_scored_by_f1(tmp_path):

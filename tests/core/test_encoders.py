@@ -182,6 +182,7 @@ def test_weights_for_other_bands_do_not_fit(tmp_path):
         ('architecture = "squeezenet1_1"', 'architecture = "vgg11"', "architecture"),
         ("[input]", "speed = 3\n[input]", "`speed` is not known"),
         ("[input]", "[input", "cannot be read"),
+        ("size_px = 64", "size_px = 64\nsize = 3", "`input.size` is not known"),
     ],
 )
 def test_an_encoder_file_with_a_mistake_says_which(tmp_path, old, new, said):

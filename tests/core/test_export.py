@@ -122,9 +122,12 @@ def test_two_classes_never_share_a_folder():
 
 def test_an_export_replaces_the_former_one_of_the_same_name(job, tmp_path):
     project, scene = job
-    export(project, tmp_path / "out.gpkg")
+    names = ("out.gpkg", "out.geojson", "out.parquet")
+    for name in names:
+        export(project, tmp_path / name)
     answer(project, scene, ids(project, "pool")[12:14])
-    export(project, tmp_path / "out.gpkg")
+    for name in names:
+        assert export(project, tmp_path / name).tiles == 14
     assert len(gpd.read_file(tmp_path / "out.gpkg")) == 14
     assert not list(tmp_path.glob(".*partial*"))
 
@@ -175,8 +178,10 @@ def test_another_project_or_a_geopackage_with_more_in_it_is_never_replaced(job, 
     export(project, tmp_path / "extra.gpkg", "tiles")
     frame = gpd.read_file(tmp_path / "extra.gpkg")
     frame.to_file(tmp_path / "two.gpkg", layer="mine", driver="GPKG")
-    for name in ("other.gpkg", "two.gpkg"):
-        with pytest.raises(ProjectError, match="more than a former export"):
+    frame[["geometry"]].to_crs("EPSG:4326").to_file(tmp_path / "mine.geojson")
+    frame[["geometry"]].to_parquet(tmp_path / "mine.parquet")
+    for name in ("other.gpkg", "two.gpkg", "mine.geojson", "mine.parquet"):
+        with pytest.raises(ProjectError, match="something else than a former export"):
             export(project, tmp_path / name)
     assert (tmp_path / "other.gpkg").read_bytes() == other
     assert len(gpd.read_file(tmp_path / "two.gpkg", layer="mine")) == 48

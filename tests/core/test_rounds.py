@@ -273,3 +273,15 @@ def test_predicting_leaves_the_scores_of_the_rounds_alone(job):
     before = rounds(project)[0].metrics
     predict(project, head=HeadConfig.paper())
     assert rounds(project)[0].metrics == before
+
+
+@pytest.mark.parametrize("mode", ["single", "multi"])
+def test_a_class_that_nobody_has_labelled_is_never_predicted(tmp_path, mode):
+    project, scene = ready_project(tmp_path, mode)
+    with project:
+        town = project.classes()[2].class_id
+        tiles = {tile.tile_id: tile for tile in project.tiles(("pool",))}
+        other = [i for i, tile in tiles.items() if scene.labels[tile.row, tile.col] != "Town"]
+        answer(project, scene, other[:5])
+        predict(project)
+        assert town not in {class_id for item in read_predictions(project) for class_id, _ in item.classes}

@@ -309,3 +309,17 @@ def test_numbers_far_too_dark_for_their_scale_are_pointed_out(project, tmp_path)
         monitor=Monitor(remark=lambda level, text: said.append(text)),
     )
     assert any("--scale" in text for text in said)
+
+
+def test_project_raster_and_area_may_move_together_and_be_tiled_again(tmp_path):
+    home = tmp_path / "here"
+    home.mkdir()
+    raster = make_raster(home / "r.tif", bands=None)
+    gpd.GeoSeries([shapely.box(*rasterio.open(raster).bounds)], crs="EPSG:32633").to_file(home / "area.gpkg")
+    with new_project(home / "p.gpkg") as project:
+        options = TilingOptions(area=home / "area.gpkg", bands=("B02", "B03", "B04"))
+        tile_rasters(project, [raster], options)
+    there = home.rename(tmp_path / "there")
+    with Project.open(there / "p.gpkg") as project:
+        (again,) = tile_rasters(project, [there / "r.tif"], TilingOptions(area=there / "area.gpkg", stride_px=64))
+        assert again.state == "known"
