@@ -176,7 +176,8 @@ def _embed_part(project: Project, part: _Part, encoder: Encoder, bands: tuple[st
     cols = np.array([tile.col for tile in part.tiles])
     part.file.parent.mkdir(parents=True, exist_ok=True)
     start, seen, matrix = _resume(part)
-    batches = read_tiles(raster, grid_of(part.record), rows, cols, bands=bands, first_chunk=start, monitor=monitor)
+    silent = Monitor(is_cancelled=monitor.is_cancelled)  # the progress that counts is that of the vectors
+    batches = read_tiles(raster, grid_of(part.record), rows, cols, bands=bands, first_chunk=start, monitor=silent)
     for batch in batches:
         vectors = encoder.encode(batch.pixels, bands)
         if matrix is None:

@@ -7,90 +7,80 @@ from typing import Annotated
 
 import typer
 
-from .console import Device, Json, Quiet, Verbose, command
+from .console import Console, Device, speaking
 
 
+@speaking
 def run(
+    console: Console,
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to run; docs/batch.md describes it.")],
     device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Run the whole job from a file: tile, embed, query, answer from a truth, predict, export."""
-    with command(as_json, quiet, verbose) as console:
-        from ..batch import run_batch
-        from ..config import read_config
-        from ..devices import choose_device
+    from ..batch import run_batch
+    from ..config import read_config
+    from ..devices import choose_device
 
-        with console.working("Running") as monitor:
-            outcome = run_batch(read_config(config), choose_device(device), monitor)
-        for line in outcome.lines():
-            console.say(line)
-        console.result(outcome.as_dict())
+    with console.working("Running") as monitor:
+        outcome = run_batch(read_config(config), choose_device(device), monitor)
+    for line in outcome.lines():
+        console.say(line)
+    console.result(outcome.as_dict())
 
 
+@speaking
 def demo(
+    console: Console,
     out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path("demo"),
     size: Annotated[int, typer.Option(help="Width and height of the made landscape in pixels.")] = 2560,
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another landscape.")] = 0,
     device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Make a landscape, label it by active learning, map it: see what Quadrat does."""
-    with command(as_json, quiet, verbose) as console:
-        from ..demo.pipeline import run_demo
-        from ..devices import choose_device
+    from ..demo.pipeline import run_demo
+    from ..devices import choose_device
 
-        with console.working("Demo") as monitor:
-            outcome = run_demo(out, size_px=size, seed=seed, device=choose_device(device), monitor=monitor)
-        for line in outcome.lines():
-            console.say(line)
-        console.result(outcome.as_dict())
+    with console.working("Demo") as monitor:
+        outcome = run_demo(out, size_px=size, seed=seed, device=choose_device(device), monitor=monitor)
+    for line in outcome.lines():
+        console.say(line)
+    console.result(outcome.as_dict())
 
 
+@speaking
 def bench(
+    console: Console,
     raster: Annotated[Path | None, typer.Option(help="Measure on this raster.", show_default="the demo's")] = None,
     encoder: Annotated[str, typer.Option(help="Which encoder to measure.")] = "statistics",
     truth: Annotated[
         Path | None, typer.Option(help="CSV with the class of every tile (row,col,label), to answer from.")
     ] = None,
     device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Measure every step on this machine against the plain version, in one run."""
-    with command(as_json, quiet, verbose) as console:
-        from ..bench import run_bench
-        from ..devices import choose_device
+    from ..bench import run_bench
+    from ..devices import choose_device
 
-        with console.working("Measuring") as monitor:
-            report = run_bench(raster, encoder, truth, choose_device(device), monitor)
-        for line in report.lines():
-            console.say(line)
-        console.result(report.as_dict())
+    with console.working("Measuring") as monitor:
+        report = run_bench(raster, encoder, truth, choose_device(device), monitor)
+    for line in report.lines():
+        console.say(line)
+    console.result(report.as_dict())
 
 
-def doctor(
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
-) -> None:
+@speaking
+def doctor(console: Console) -> None:
     """Check that everything the engine needs is here."""
-    with command(as_json, quiet, verbose) as console:
-        from ..doctor import examine
+    from ..doctor import examine
 
-        checks = examine(Path.cwd())
-        for check in checks:
-            console.say(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:12}  {check.found}")
-            if check.hint:
-                console.say(f"      {'':12}  {check.hint}")
-        console.result({"ok": all(check.ok for check in checks), "checks": [vars(check) for check in checks]})
-        if not all(check.ok for check in checks):
-            raise typer.Exit(1)
+    checks = examine(Path.cwd())
+    for check in checks:
+        console.say(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:12}  {check.found}")
+        if check.hint:
+            console.say(f"      {'':12}  {check.hint}")
+    console.result({"ok": all(check.ok for check in checks), "checks": [vars(check) for check in checks]})
+    if not all(check.ok for check in checks):
+        raise typer.Exit(1)
 
 
 COMMANDS = {"run": run, "demo": demo, "bench": bench, "doctor": doctor}

@@ -6,12 +6,14 @@ of standard output under ``--json`` is always one JSON object.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -138,3 +140,24 @@ def command(json: bool, quiet: bool, verbose: bool) -> Iterator[Console]:
         )
         console.error(unforeseen)
         raise typer.Exit(1) from error
+
+
+def speaking(function: Callable[..., None]) -> Callable[..., None]:
+    """Turn a function of a console and its own options into a command that also has the common options."""
+    own = inspect.signature(function, eval_str=True).parameters
+    common = {"as_json": Json, "quiet": Quiet, "verbose": Verbose}
+
+    @functools.wraps(function)
+    def run(**arguments: Any) -> None:
+        flags = [arguments.pop(name) for name in common]
+        with command(*flags) as console:
+            function(console=console, **arguments)
+
+    options = [option for name, option in own.items() if name != "console"]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options += [inspect.Parameter(name, keyword, default=False, annotation=kind) for name, kind in common.items()]
+    # Typer reads the options off the signature and the annotations.
+    run.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    run.__annotations__ = {option.name: option.annotation for option in options}
+    del run.__wrapped__
+    return run

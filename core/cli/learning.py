@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .console import Console, Device, Json, Quiet, Verbose, command
+from .console import Console, Device, speaking
 from .setup import ProjectPath
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 
 
+@speaking
 def query(
+    console: Console,
     project: ProjectPath,
     strategy: Annotated[str, typer.Option(help="random, fps, kmeans, margin, mcfps or mcfps:paper.")] = "margin",
     budget: Annotated[int, typer.Option("--budget", "-b", help="How many tiles to ask for.")] = 64,
@@ -29,43 +31,39 @@ def query(
     again: Annotated[bool, typer.Option("--again", help="Show the latest round again instead of asking anew.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the tiles to a CSV to fill in for `label`.")] = None,
     device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Choose the tiles that are worth labelling next."""
-    with command(as_json, quiet, verbose) as console:
-        from .. import rounds
-        from ..devices import choose_device
-        from ..project.store import Project
-        from ..sheets import check_sheet, describe_round, write_sheet
+    from .. import rounds
+    from ..devices import choose_device
+    from ..project.store import Project
+    from ..sheets import check_sheet, describe_round, write_sheet
 
-        if out is not None:
-            check_sheet(out)  # before a round is recorded that could not be handed out
-        with Project.open(project) as opened, console.working("Querying") as monitor:
-            if again:
-                round_id, said = _latest_round(opened)
+    if out is not None:
+        check_sheet(out)  # before a round is recorded that could not be handed out
+    with Project.open(project) as opened, console.working("Querying") as monitor:
+        if again:
+            round_id, said = _latest_round(opened)
+        else:
+            if validation:
+                asked = rounds.query_validation(opened, budget, seed=seed)
             else:
-                if validation:
-                    asked = rounds.query_validation(opened, budget, seed=seed)
-                else:
-                    parameters = parse_parameters(parameter or [])
-                    chosen_device = choose_device(device)
-                    asked = rounds.query(
-                        opened,
-                        strategy,
-                        budget,
-                        seed=seed,
-                        parameters=parameters,
-                        device=chosen_device,
-                        monitor=monitor,
-                    )
-                round_id, said = asked.round_id, _how_chosen(asked)
-            table = describe_round(opened, round_id)
-        if out is not None:
-            write_sheet(out, table)
-        _show(console, project, f"Round {round_id}: {said}", table, out)
-        console.result({"project": project, "round": round_id, "tiles": table})
+                parameters = parse_parameters(parameter or [])
+                chosen_device = choose_device(device)
+                asked = rounds.query(
+                    opened,
+                    strategy,
+                    budget,
+                    seed=seed,
+                    parameters=parameters,
+                    device=chosen_device,
+                    monitor=monitor,
+                )
+            round_id, said = asked.round_id, _how_chosen(asked)
+        table = describe_round(opened, round_id)
+    if out is not None:
+        write_sheet(out, table)
+    _show(console, project, f"Round {round_id}: {said}", table, out)
+    console.result({"project": project, "round": round_id, "tiles": table})
 
 
 def _latest_round(project: Project) -> tuple[int, str]:
@@ -97,70 +95,64 @@ def _show(console: Console, project: Path, title: str, table: list[dict[str, Any
         console.say(f"Next: fill in the column label of {out}, then: quadrat label {project} {out}")
 
 
+@speaking
 def train(
+    console: Console,
     project: ProjectPath,
     seed: Seed = 0,
     device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Fit the head on all answers and check it on the validation sample."""
-    with command(as_json, quiet, verbose) as console:
-        from ..devices import choose_device
-        from ..project.store import Project
-        from ..rounds import train as train_project
+    from ..devices import choose_device
+    from ..project.store import Project
+    from ..rounds import train as train_project
 
-        with Project.open(project) as opened, console.working("Training") as monitor:
-            training = train_project(opened, seed=seed, device=choose_device(device), monitor=monitor)
-        console.say(summary(training))
-        console.say(f"Next: quadrat query {project}, or quadrat predict {project}")
-        console.result({"project": project, **_training_values(training)})
+    with Project.open(project) as opened, console.working("Training") as monitor:
+        training = train_project(opened, seed=seed, device=choose_device(device), monitor=monitor)
+    console.say(summary(training))
+    console.say(f"Next: quadrat query {project}, or quadrat predict {project}")
+    console.result({"project": project, **_training_values(training)})
 
 
+@speaking
 def predict(
+    console: Console,
     project: ProjectPath,
     seed: Seed = 0,
     device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Give every tile its class or classes, a probability and an uncertainty."""
-    with command(as_json, quiet, verbose) as console:
-        from ..devices import choose_device
-        from ..project.store import Project
-        from ..rounds import predict as predict_project
+    from ..devices import choose_device
+    from ..project.store import Project
+    from ..rounds import predict as predict_project
 
-        with Project.open(project) as opened, console.working("Predicting") as monitor:
-            done = predict_project(opened, seed=seed, device=choose_device(device), monitor=monitor)
-        console.say(f"{done.tiles} tiles predicted. {summary(done.training)}")
-        for name, count in sorted(done.per_class.items(), key=lambda item: -item[1]):
-            console.say(f"  {count:7d}  {name}")
-        console.say(f"Next: quadrat export {project} predictions.gpkg --layer predictions")
-        values = {"tiles": done.tiles, "per_class": done.per_class, **_training_values(done.training)}
-        console.result({"project": project, **values})
+    with Project.open(project) as opened, console.working("Predicting") as monitor:
+        done = predict_project(opened, seed=seed, device=choose_device(device), monitor=monitor)
+    console.say(f"{done.tiles} tiles predicted. {summary(done.training)}")
+    for name, count in sorted(done.per_class.items(), key=lambda item: -item[1]):
+        console.say(f"  {count:7d}  {name}")
+    console.say(f"Next: quadrat export {project} predictions.gpkg --layer predictions")
+    values = {"tiles": done.tiles, "per_class": done.per_class, **_training_values(done.training)}
+    console.result({"project": project, **values})
 
 
+@speaking
 def export(
+    console: Console,
     project: ProjectPath,
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="A .gpkg, .geojson or .parquet file; else a folder of chips.")
     ],
     layer: Annotated[str, typer.Option(help="labels, predictions or tiles.")] = "labels",
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Write labels, predictions or tiles for others to use."""
-    with command(as_json, quiet, verbose) as console:
-        from ..export import export as export_project
-        from ..project.store import Project
+    from ..export import export as export_project
+    from ..project.store import Project
 
-        with Project.open(project, writable=False) as opened, console.working("Exporting") as monitor:
-            made = export_project(opened, out, layer, monitor)
-        console.say(f"{made.tiles} tiles ({made.layer}) in {made.path}")
-        console.result({"project": project, "out": made.path, "layer": made.layer, "tiles": made.tiles})
+    with Project.open(project, writable=False) as opened, console.working("Exporting") as monitor:
+        made = export_project(opened, out, layer, monitor)
+    console.say(f"{made.tiles} tiles ({made.layer}) in {made.path}")
+    console.result({"project": project, "out": made.path, "layer": made.layer, "tiles": made.tiles})
 
 
 def summary(training: Training) -> str:

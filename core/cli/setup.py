@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
-from .console import Device, Json, Quiet, Verbose, command
+from .console import Console, Device, speaking
 
 ProjectPath = Annotated[
     Path, typer.Argument(metavar="PROJECT", help="The project file, NAME.gpkg.", show_default=False)
 ]
 
 
+@speaking
 def init(
+    console: Console,
     project: ProjectPath,
     classes: Annotated[
         str,
@@ -26,23 +28,21 @@ def init(
     ],
     mode: Annotated[str, typer.Option(help="single: one class a tile. multi: any number, including none.")] = "single",
     size: Annotated[int, typer.Option(help="Tile size in pixels.")] = 64,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Make a new project."""
-    with command(as_json, quiet, verbose) as console:
-        from ..project.classes import read_class_list
-        from ..project.store import Project
+    from ..project.classes import read_class_list
+    from ..project.store import Project
 
-        with Project.create(project, read_class_list(classes), mode, tile_size=size) as made:
-            names = [item.name for item in made.classes()]
-        console.say(f"Made {project}: {mode}-label, {len(names)} classes ({', '.join(names)}).")
-        console.say(f"Next: quadrat tile {project} RASTER")
-        console.result({"project": project, "mode": mode, "classes": names})
+    with Project.create(project, read_class_list(classes), mode, tile_size=size) as made:
+        names = [item.name for item in made.classes()]
+    console.say(f"Made {project}: {mode}-label, {len(names)} classes ({', '.join(names)}).")
+    console.say(f"Next: quadrat tile {project} RASTER")
+    console.result({"project": project, "mode": mode, "classes": names})
 
 
+@speaking
 def tile(
+    console: Console,
     project: ProjectPath,
     rasters: Annotated[list[Path], typer.Argument(metavar="RASTER...", help="Any raster GDAL can read.")],
     size: Annotated[int | None, typer.Option(help="Tile size in pixels.", show_default="the project's")] = None,
@@ -67,51 +67,45 @@ def tile(
     crs: Annotated[
         str | None, typer.Option(help="CRS of the tiles' polygons.", show_default="the first raster's")
     ] = None,
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Cut rasters into tiles."""
-    with command(as_json, quiet, verbose) as console:
-        from ..project.store import Project
-        from ..tiling import TilingOptions, tile_rasters
+    from ..project.store import Project
+    from ..tiling import TilingOptions, tile_rasters
 
-        options = TilingOptions(
-            size, stride, min_valid, validation, seed, aoi, split_names(bands), scale, offset, nodata, crs
-        )
-        with Project.open(project) as opened, console.working("Tiling") as monitor:
-            done = tile_rasters(opened, rasters, options, monitor)
-        for item in done:
-            tiles = f": {item.pool} tiles in the pool, {item.validation} for validation, {item.excluded} set aside"
-            console.say(f"{item.path.name} ({item.state}){tiles if item.state == 'new' else ''}")
-        console.say(f"Next: quadrat embed {project}")
-        console.result({"project": project, "rasters": [vars(item) for item in done]})
+    options = TilingOptions(
+        size, stride, min_valid, validation, seed, aoi, split_names(bands), scale, offset, nodata, crs
+    )
+    with Project.open(project) as opened, console.working("Tiling") as monitor:
+        done = tile_rasters(opened, rasters, options, monitor)
+    for item in done:
+        tiles = f": {item.pool} tiles in the pool, {item.validation} for validation, {item.excluded} set aside"
+        console.say(f"{item.path.name} ({item.state}){tiles if item.state == 'new' else ''}")
+    console.say(f"Next: quadrat embed {project}")
+    console.result({"project": project, "rasters": [vars(item) for item in done]})
 
 
+@speaking
 def embed(
+    console: Console,
     project: ProjectPath,
     encoder: Annotated[
         str, typer.Option(help="statistics, an encoder file (.toml), or a weights file (.pth, .safetensors).")
     ] = "statistics",
     device: Device = "auto",
-    as_json: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
     """Turn each tile into a vector, once."""
-    with command(as_json, quiet, verbose) as console:
-        from ..devices import choose_device
-        from ..embedding import embed as embed_project
-        from ..encoders.registry import load_encoder
-        from ..project.store import Project
+    from ..devices import choose_device
+    from ..embedding import embed as embed_project
+    from ..encoders.registry import load_encoder
+    from ..project.store import Project
 
-        with Project.open(project) as opened, console.working("Embedding") as monitor:
-            loaded = load_encoder(encoder, choose_device(device))
-            made = embed_project(opened, loaded, encoder, monitor)
-        n_tiles, dimension = made.matrix.shape
-        console.say(f"{n_tiles} tiles, {dimension} numbers each, by {made.encoder}.")
-        console.say(f"Next: quadrat query {project} --out answers.csv")
-        console.result({"project": project, "encoder": made.encoder, "tiles": n_tiles, "dimension": dimension})
+    with Project.open(project) as opened, console.working("Embedding") as monitor:
+        loaded = load_encoder(encoder, choose_device(device))
+        made = embed_project(opened, loaded, encoder, monitor)
+    n_tiles, dimension = made.matrix.shape
+    console.say(f"{n_tiles} tiles, {dimension} numbers each, by {made.encoder}.")
+    console.say(f"Next: quadrat query {project} --out answers.csv")
+    console.result({"project": project, "encoder": made.encoder, "tiles": n_tiles, "dimension": dimension})
 
 
 def split_names(text: str | None) -> list[str] | None:
