@@ -17,12 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import AnswerError, UsageError
-from .paths import check_name
+from .paths import check_name, split_layer
 from .project.answers import Answer
-from .project.classes import LabelClass, match_class
+from .project.classes import ANSWER_WORDS, LabelClass, match_class
 from .project.store import Project
 
-NO_CLASS_KINDS = ("none", "skip", "unsure")
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 # A polygon counts for a tile from this share of the tile on: one class must dominate, several may share.
 MIN_OVERLAP = {"single": 0.5, "multi": 0.1}
@@ -129,8 +128,7 @@ def read_polygons(project: Project, path: Path, *, class_column: str, min_overla
 def _read_layer(path: Path, class_column: str):  # type: ignore[no-untyped-def]  # geopandas has no types
     import geopandas as gpd
 
-    text, _, layer = str(path).partition("|layername=")
-    path = Path(text)
+    path, layer = split_layer(path)
     check_name(path)
     try:
         layers = gpd.list_layers(path)["name"].tolist()
@@ -242,7 +240,7 @@ def _label_parser(classes: Sequence[LabelClass], mode: str) -> Callable[[str], t
     """From the text of a label to the kind of answer and its classes."""
 
     def parse(text: str) -> tuple[str, tuple[int, ...]]:
-        if text.strip().lower() in NO_CLASS_KINDS:
+        if text.strip().lower() in ANSWER_WORDS:
             return text.strip().lower(), ()
         class_ids = []
         for name in filter(None, (part.strip() for part in text.split(";"))):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from .errors import ProjectError, UsageError
 from .export import check_target, export
 from .metrics import main_score
 from .monitor import SILENT, Monitor
-from .pool import open_pool
+from .pool import LabelledPool, open_pool
 from .project.answers import Answer, current_answers, record_answers
 from .project.classes import read_class_list
 from .project.results import RoundRecord, picks_of_round, rounds
@@ -101,18 +101,19 @@ def run_batch(config: BatchConfig, device: str = "cpu", monitor: Monitor = SILEN
         embed(project, load_encoder(config.encoder, device), config.encoder, monitor.part(0.15, 0.4))
         if config.truth is None:
             return _run_by_hand(config, project, device, monitor.part(0.4, 1.0))
-        answer_validation(project, config.truth)
+        truth = {answer.tile_id: answer for answer in read_csv(project, config.truth, as_truth=True).answers}
+        answer_validation(project, truth)
     branches = make_branches(config)
     files: list[Path] = []
     for index, branch in enumerate(branches):
         part = monitor.part(0.4 + 0.5 * index / len(branches), 0.4 + 0.5 * (index + 1) / len(branches))
         with Project.open(branch.path) as project:
-            run_rounds(config, project, branch, device, part)
-            if not open_pool(project).can_learn:
+            pool = run_rounds(config, project, branch, truth, device, part)
+            if not pool.can_learn:
                 monitor.warn(f"{branch.path.name}: the labels are too few or all of one class; nothing is predicted.")
                 continue
             head = round_steps.head_for(branch.strategy)
-            round_steps.predict(project, seed=branch.seed, head=head, device=device)
+            round_steps.predict(project, seed=branch.seed, head=head, device=device, pool=pool)
             files += _export(config, project, branch if len(branches) > 1 else None)
     curve = [row for branch in branches for row in curve_rows(branch)]
     files += write_curve(curve, config.folder, main_score(config.mode))
@@ -175,20 +176,27 @@ def _link_or_copy(source: Path, target: Path) -> None:
         shutil.copy2(source, target)
 
 
-def answer_validation(project: Project, truth: Path) -> None:
+def answer_validation(project: Project, truth: Mapping[int, Answer]) -> None:
     """Let the oracle answer the validation sample, as far as it has not been answered."""
-    validation = {tile.tile_id for tile in project.tiles(("validation",))}
     answered = current_answers(project).keys()
-    known = read_csv(project, truth, as_truth=True).answers
-    fresh = [answer for answer in known if answer.tile_id in validation and answer.tile_id not in answered]
+    left = [tile.tile_id for tile in project.tiles(("validation",)) if tile.tile_id not in answered]
+    fresh = [truth[tile_id] for tile_id in left if tile_id in truth]
     if fresh:
         record_answers(project, fresh, annotator="oracle", source="oracle")
 
 
-def run_rounds(config: BatchConfig, project: Project, branch: Branch, device: str, monitor: Monitor) -> None:
-    """Query, let the oracle answer, train, until the configured number of rounds is done or no tile is left."""
-    assert config.truth is not None
-    truth = {answer.tile_id: answer for answer in read_csv(project, config.truth, as_truth=True).answers}
+def run_rounds(
+    config: BatchConfig,
+    project: Project,
+    branch: Branch,
+    truth: Mapping[int, Answer],
+    device: str,
+    monitor: Monitor,
+) -> LabelledPool:
+    """Query, let the oracle answer, train, until the configured number of rounds is done or no tile is left.
+
+    ``truth`` has the answers by tile; the copies of a project have the same tiles. Returns the pool as it is then.
+    """
     head = round_steps.head_for(branch.strategy)
     pool = open_pool(project)
     done = rounds(project)
@@ -216,9 +224,10 @@ def run_rounds(config: BatchConfig, project: Project, branch: Branch, device: st
         pool = open_pool(project, pool.embeddings)
         if pool.can_learn:
             round_steps.train(project, seed=branch.seed, head=head, device=device, pool=pool)
+    return pool
 
 
-def _answer_round(project: Project, truth: dict[int, Answer], round_id: int) -> None:
+def _answer_round(project: Project, truth: Mapping[int, Answer], round_id: int) -> None:
     """Answer the tiles of a round that have no answer; a tile of which the truth says nothing is "unsure"."""
     answered = current_answers(project).keys()
     asked = [pick.tile_id for pick in picks_of_round(project, round_id) if pick.tile_id not in answered]
@@ -233,7 +242,7 @@ def _run_by_hand(config: BatchConfig, project: Project, device: str, monitor: Mo
     pool = open_pool(project)
     seed = config.seeds[0]
     if pool.can_learn:
-        round_steps.predict(project, seed=seed, device=device, monitor=monitor.part(0.0, 0.5))
+        round_steps.predict(project, seed=seed, device=device, pool=pool, monitor=monitor.part(0.0, 0.5))
         files += _export(config, project, None)
     if pool.eligible.size == 0:
         return BatchOutcome([config.project], files, mode=config.mode, next_step="Every tile has an answer.")

@@ -51,11 +51,10 @@ def export(project: Project, target: Path, layer: str = "labels", monitor: Monit
     monitor.advance(0.0, f"Exporting {layer}")
     if target.suffix:
         _write_layer(frame, target, layer)
-    else:
-        from .chips import write_chips
+        return Export(target, layer, len(frame))
+    from .chips import write_chips
 
-        return Export(target, layer, write_chips(project, frame, target, monitor))
-    return Export(target, layer, len(frame))
+    return Export(target, layer, write_chips(project, frame, target, monitor))
 
 
 def check_target(target: Path) -> None:

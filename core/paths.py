@@ -13,6 +13,12 @@ from .errors import UsageError
 MISREAD = ("!", ";", "\n", "\r")
 
 
+def split_layer(path: str | Path) -> tuple[Path, str]:
+    """``FILE|layername=NAME``, as QGIS writes it, as the file and the layer's name; empty if none is named."""
+    file, _, layer = str(path).partition("|layername=")
+    return Path(file), layer
+
+
 def check_name(path: Path) -> None:
     """Refuse a path that GDAL would misread.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ def draw_learning_curves(points: Sequence[CurvePoint], score_name: str, files: S
     from matplotlib.ticker import PercentFormatter
 
     figure, axes = _new_figure(7.2, 4.5)
-    for colour, strategy in zip(_cycle(COLOURS), dict.fromkeys(point.strategy for point in points), strict=False):
+    for colour, strategy in zip(cycle(COLOURS), dict.fromkeys(point.strategy for point in points), strict=False):
         by_labels: dict[int, list[float]] = {}
         for point in points:
             if point.strategy == strategy:
@@ -88,10 +89,6 @@ def draw_map(
     patches = [Patch(color=colour, label=name) for name, colour in used]
     figure.legend(handles=patches, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
     _save(figure, files)
-
-
-def _cycle(colours: Sequence[str]) -> Sequence[str]:
-    return tuple(colours) * 8
 
 
 def _new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:

@@ -32,9 +32,9 @@ from .project.results import (
     Pick,
     RoundRecord,
     TilePrediction,
-    picks_of_round,
     record_round,
     rounds,
+    rounds_asking,
     set_round_metrics,
     write_predictions,
 )
@@ -190,6 +190,7 @@ def predict(
     seed: int = 0,
     head: HeadConfig | None = None,
     device: str = "cpu",
+    pool: LabelledPool | None = None,
     monitor: Monitor = SILENT,
 ) -> Predicted:
     """Class or classes, probability and uncertainty for every tile, written into the project.
@@ -197,7 +198,7 @@ def predict(
     Single-label: the most probable class and its probability. Multi-label: every class above 0.5; the tile's
     probability is the mean over classes of how sure the yes or no is.
     """
-    pool = open_pool(project)
+    pool = pool or open_pool(project)
     training = _fit_and_score(project, pool, head, seed, device, monitor.part(0.0, 0.4))
     probabilities = training.head.predict(pool.embeddings.matrix)
     monitor.advance(0.6, "Writing predictions")
@@ -222,12 +223,8 @@ def _fit_and_score(
 
 def _latest_answered_round(project: Project) -> RoundRecord | None:
     """The newest round of a query function of whose tiles at least one has an answer."""
-    answered = current_answers(project).keys()
-    for item in reversed(rounds(project)):
-        picks = [] if item.strategy == VALIDATION_SAMPLE else picks_of_round(project, item.round_id)
-        if any(pick.tile_id in answered for pick in picks):
-            return item
-    return None
+    answered = rounds_asking(project, current_answers(project).keys())
+    return next((item for item in answered if item.strategy != VALIDATION_SAMPLE), None)
 
 
 def fit(
@@ -245,7 +242,8 @@ def fit(
         LearningError: no labels, or a single class in a single-label project.
     """
     _check_learnable(project, pool)
-    file = project.folder / "models" / f"head-{head_key(pool, config, seed)[:24]}.safetensors"
+    key = head_key(pool, config, seed)
+    file = project.folder / "models" / f"head-{key[:24]}.safetensors"
     if file.exists():
         with suppress(LearningError):  # a damaged file only costs fitting again
             return Head.load(file, device)
@@ -261,7 +259,7 @@ def fit(
         moments=pool.moments,
         monitor=monitor,
     )
-    head = replace(head, key=head_key(pool, config, seed))
+    head = replace(head, key=key)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         for older in file.parent.glob("head-*.safetensors"):

@@ -28,6 +28,7 @@ from .imagery.rasters import Fingerprint, Raster, fingerprint, inspect_raster, o
 from .imagery.reader import valid_fractions
 from .imagery.sentinel2 import check_reflectance
 from .monitor import SILENT, Monitor
+from .paths import split_layer
 from .project.store import Project, RasterRecord, check_tile_size
 from .project.views import register_views, remove_orphan_tiles
 from .tile_layer import Tiles, append_tiles, overlapping_tiles
@@ -194,8 +195,8 @@ def _lasting(options: TilingOptions, size_px: int) -> dict[str, Any]:
 
 def _content_of(area: Path) -> str:
     """What an area's file holds, as a hash: a project may move together with it."""
-    file, _, layer = str(area).partition("|layername=")
-    return f"sha256 {hashlib.sha256(Path(file).read_bytes() + layer.encode()).hexdigest()[:16]}"
+    file, layer = split_layer(area)
+    return f"sha256 {hashlib.sha256(file.read_bytes() + layer.encode()).hexdigest()[:16]}"
 
 
 def _known_record(project: Project, raster: Raster, digest: Fingerprint) -> RasterRecord | None:
@@ -280,7 +281,7 @@ def _lay_out(
 ) -> tuple[Tiles, TileGrid]:
     """Steps 2 to 5: which tiles there are, where, how much of each is valid, and in which role."""
     grid = _grid_of(raster, size, options)
-    rows, cols = (axis.ravel() for axis in np.mgrid[: grid.rows, : grid.cols])
+    rows, cols = grid.all_tiles()
     polygons = grid.polygons(rows, cols)
     inside = np.ones(rows.size, bool)
     if options.area is not None:
@@ -320,7 +321,7 @@ def _draw_roles(
     No pixel of a validation tile may be learnt from. So tiles that overlap one are excluded, in this raster and in
     others of the same ground, and no tile is drawn where another raster's pool has tiles already.
     """
-    rows, cols = (axis.ravel() for axis in np.mgrid[: grid.rows, : grid.cols])
+    rows, cols = grid.all_tiles()
     checks, learns = overlapping_tiles(project, grid, raster)
     roles = np.where(usable & ~checks, "pool", "excluded").astype("<U10")
     rng = np.random.default_rng([options.seed, raster_id])

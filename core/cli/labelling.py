@@ -57,12 +57,10 @@ def label(
 
 def _round_of(project: Project, tile_ids: set[int]) -> int | None:
     """The latest round that asked for any of these tiles."""
-    from ..project.results import picks_of_round, rounds
+    from ..project.results import rounds_asking
 
-    for past in reversed(rounds(project)):
-        if any(pick.tile_id in tile_ids for pick in picks_of_round(project, past.round_id)):
-            return past.round_id
-    return None
+    latest = next(rounds_asking(project, tile_ids), None)
+    return latest.round_id if latest else None
 
 
 def _user_name() -> str:

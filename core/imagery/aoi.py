@@ -19,6 +19,7 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import ProjError
 
 from ..errors import ImageryError
+from ..paths import split_layer
 
 _SEGMENTS_ACROSS = 256
 _MARGIN = 0.05
@@ -43,8 +44,8 @@ def read_area(path: str | Path, layer: str | None = None) -> AreaOfInterest:
     Raises:
         ImageryError: missing, not a vector file, several layers, no polygon, no coordinate reference system.
     """
-    text, _, in_path = str(path).partition("|layername=")
-    path, layer = Path(text), layer or in_path or None
+    path, in_path = split_layer(path)
+    layer = layer or in_path or None
     if not path.exists():
         raise ImageryError(f"There is no area of interest at {path}.", hint="Check the path.")
     try:

@@ -12,7 +12,7 @@ import itertools
 import json
 import math
 import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -123,6 +123,13 @@ def picks_of_round(project: Project, round_id: int) -> list[Pick]:
     """The tiles that a round asked for, by rank."""
     sql = "SELECT tile_id, rank, score, reason FROM queries WHERE round_id = ? ORDER BY rank"
     return [Pick(*row) for row in project.read(sql, (round_id,))]
+
+
+def rounds_asking(project: Project, tile_ids: Collection[int]) -> Iterator[RoundRecord]:
+    """The rounds that asked for at least one of these tiles, newest first."""
+    for record in reversed(rounds(project)):
+        if any(pick.tile_id in tile_ids for pick in picks_of_round(project, record.round_id)):
+            yield record
 
 
 def write_predictions(project: Project, predictions: Iterable[TilePrediction], *, model: str, chunk: int = 2000) -> int:
