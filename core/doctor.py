@@ -72,10 +72,12 @@ def _torchvision() -> str:
 def _gpu() -> str:
     import torch
 
-    if not torch.cuda.is_available():
-        return "none found; the engine runs on the CPU"
+    from .devices import find_gpu
+
+    gpu = find_gpu()
+    if gpu.name is None:
+        return f"none; the engine runs on the CPU. {gpu.reason}"
     device = torch.cuda.get_device_properties(0)
-    torch.zeros(1, device="cuda").add_(1).cpu()
     return f"{device.name}, {device.total_memory / GIB:.1f} GiB, CUDA {torch.version.cuda}"
 
 

@@ -17,6 +17,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from .encoders.base import Encoder
 from .errors import ProjectError, UsageError
 from .imagery.reader import read_tiles
 from .imagery.sentinel2 import BANDS
+from .kernels import column_moments
 from .monitor import SILENT, Monitor
 from .project.store import Project, RasterRecord, TileRecord
 from .scenes import changed, grid_of, has_changed, open_scene
@@ -41,6 +43,11 @@ class Embeddings:
     tile_ids: np.ndarray
     encoder: str
     key: str
+
+    @cached_property
+    def moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and standard deviation of each column of the matrix, ``(d,)`` each."""
+        return column_moments(self.matrix)
 
     def rows_of(self, tile_ids: Sequence[int] | np.ndarray) -> np.ndarray:
         """Global indices ``(n,)`` of tiles. All of them must have a row."""
@@ -101,27 +108,31 @@ def embed(project: Project, encoder: Encoder, source: str, monitor: Monitor = SI
     return load_embeddings(project)
 
 
-def load_embeddings(project: Project) -> Embeddings:
+def load_embeddings(project: Project, kept: Embeddings | None = None) -> Embeddings:
     """The pool matrix of the project's encoder.
 
-    One raster is memory-mapped; several are joined in memory, half a GiB for 131,072 tiles of 2,048 numbers.
+    One raster is memory-mapped; several are joined in memory, half a GiB for 131,072 tiles of 2,048 numbers. ``kept``,
+    from an earlier call, is given back if it is still what would be loaded: its files are not read again.
 
     Raises:
         ProjectError: there is none, or it no longer belongs to the tiles or to the imagery.
     """
     stored = project.setting("encoder")
     if stored is None:
-        raise ProjectError("The tiles have no embeddings yet.", hint=f"Run: quadrat embed {project.path.name}")
+        raise ProjectError("The tiles have no embeddings yet.", hint=f"Make them first{_again(project)}.")
     card = json.loads(stored)
     parts = _parts(project, card["fingerprint"], card["name"])
     for part in parts:
         _check_part(project, part)
+    key = hashlib.sha256("".join(part.key for part in parts).encode()).hexdigest()
+    if kept is not None and kept.key == key:
+        return kept
     matrices = [np.load(part.file, mmap_mode="r") for part in parts]
     return Embeddings(
         matrix=matrices[0] if len(matrices) == 1 else np.concatenate(matrices),
         tile_ids=np.array([tile.tile_id for part in parts for tile in part.tiles], np.int64),
         encoder=card["name"],
-        key=hashlib.sha256("".join(part.key for part in parts).encode()).hexdigest(),
+        key=key,
     )
 
 
@@ -129,7 +140,10 @@ def project_bands(project: Project) -> tuple[str, ...]:
     """The bands that all rasters of the project have, in Sentinel-2's order."""
     records = project.rasters()
     if not records or not project.has_tiles():
-        raise ProjectError("The project has no tiles yet.", hint=f"Run: quadrat tile {project.path.name} RASTER")
+        raise ProjectError(
+            "The project has no tiles yet.",
+            hint=f"Cut a raster into tiles first: quadrat tile {project.path.name} RASTER, or Prepare in QGIS.",
+        )
     shared = set.intersection(*({name for name, _ in record.bands} for record in records))
     if not shared:
         listed = "\n".join(f"{Path(record.path).name}: {', '.join(n for n, _ in record.bands)}" for record in records)
@@ -176,17 +190,24 @@ def _embed_part(project: Project, part: _Part, encoder: Encoder, bands: tuple[st
     cols = np.array([tile.col for tile in part.tiles])
     part.file.parent.mkdir(parents=True, exist_ok=True)
     start, seen, matrix = _resume(part)
+    message = f"Embedding {raster.path.name}"
     silent = Monitor(is_cancelled=monitor.is_cancelled)  # the progress that counts is that of the vectors
     batches = read_tiles(raster, grid_of(part.record), rows, cols, bands=bands, first_chunk=start, monitor=silent)
     for batch in batches:
-        vectors = encoder.encode(batch.pixels, bands)
+        # A large network takes seconds for a chunk, so it is encoded in pieces between which one can stop.
+        pieces = np.array_split(batch.pixels, -(-len(batch.pixels) // encoder.tiles_together))
+        encoded: list[np.ndarray] = []
+        for piece in pieces:
+            monitor.advance((seen + len(batch.positions) * len(encoded) / len(pieces)) / len(part.tiles), message)
+            encoded.append(encoder.encode(piece, bands))
+        vectors = np.concatenate(encoded)
         if matrix is None:
             matrix = _allocate(part, len(part.tiles), vectors.shape[1])
         matrix[batch.positions] = vectors.astype(np.float16)
         seen += len(batch.positions)
         matrix.flush()
         _write_json(part.progress, {"chunks": batch.chunk + 1, "tiles": seen})
-        monitor.advance(seen / len(part.tiles), f"Embedding {raster.path.name}")
+        monitor.advance(seen / len(part.tiles), message)
     del matrix
     part.partial.replace(part.file)
     part.progress.unlink()
@@ -236,13 +257,20 @@ def _write_json(path: Path, values: dict[str, int]) -> None:
 
 
 def _check_part(project: Project, part: _Part) -> None:
-    again = f"Run: quadrat embed {project.path.name}"
     if not part.file.exists():
-        raise ProjectError(f"The embeddings of {Path(part.record.path).name} are missing or out of date.", hint=again)
+        raise ProjectError(
+            f"The embeddings of {Path(part.record.path).name} are missing or out of date.",
+            hint=f"Make them again{_again(project)}.",
+        )
     path = project.find_raster(part.record)
     # A raster that is away does not matter here: the vectors are enough to learn, query and predict.
     if path is not None and has_changed(path, part.record):
         raise changed(project, path)
+
+
+def _again(project: Project) -> str:
+    """How to embed, on the command line and in QGIS."""
+    return f": quadrat embed {project.path.name}, or Prepare in QGIS"
 
 
 def _remove_stale(project: Project, parts: Sequence[_Part]) -> None:

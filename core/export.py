@@ -105,9 +105,9 @@ def _read_view(project: Project, layer: str) -> Any:
     import geopandas as gpd
 
     missing = {
-        "labels": "No tile has an answer yet. Label some: quadrat label, or the plugin.",
-        "predictions": f"There are no predictions yet. Run: quadrat predict {project.path.name}",
-        "tiles": f"There are no tiles yet. Run: quadrat tile {project.path.name} RASTER",
+        "labels": "No tile has an answer yet. Label some first: quadrat label, or the Label panel in QGIS.",
+        "predictions": f"Predict first: quadrat predict {project.path.name}, or in QGIS's Results panel.",
+        "tiles": f"Cut a raster into tiles first: quadrat tile {project.path.name} RASTER, or Prepare in QGIS.",
     }
     frame = None
     if project.has_tiles():

@@ -1,8 +1,9 @@
-"""A picture of a project: its raster in true colour beside the classes that its tiles are predicted to have."""
+"""Pictures of a project: its raster beside the classes that are predicted, and how its score has grown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,54 @@ import rasterio
 from rasterio.enums import Resampling
 
 from .errors import ProjectError
-from .project.results import read_predictions
+from .metrics import main_score, wilson_interval
+from .project.results import read_predictions, rounds
 from .project.store import Project, RasterRecord
-from .report import draw_map
+from .report import CheckedPoint, draw_map, draw_score
 from .scenes import grid_of, open_scene
 
 TRUE_COLOUR = ("B04", "B03", "B02")
 LONGEST_SIDE_PX = 1400
+
+
+@dataclass(frozen=True)
+class ScoredRound:
+    """What the labels of a round led to, measured on the validation sample."""
+
+    round_id: int
+    strategy: str
+    labels: int
+    validation_labels: int
+    score: float
+
+
+def scored_rounds(project: Project) -> list[ScoredRound]:
+    """The rounds after which the head was trained and checked, in order."""
+    score = main_score(project.mode)
+    return [
+        ScoredRound(
+            item.round_id, item.strategy, item.metrics["labels"], item.metrics["validation_labels"], item.metrics[score]
+        )
+        for item in rounds(project)
+        if score in item.metrics
+    ]
+
+
+def draw_scores(project: Project, file: Path, *, dark: bool = False) -> list[ScoredRound]:
+    """Draw the project's learning curve and return its points; without any point nothing is drawn.
+
+    The band is the 95 % interval of the accuracy. The F1 score of a multi-label project is no share of tiles, so
+    nothing of the kind is known of it.
+    """
+    scored = scored_rounds(project)
+    single = project.mode == "single"
+    points = [
+        CheckedPoint(one.labels, one.score, wilson_interval(one.score, one.validation_labels) if single else None)
+        for one in scored
+    ]
+    if points:
+        draw_score(points, "accuracy" if single else "micro F1", [file], dark=dark)
+    return scored
 
 
 def draw_project(project: Project, files: Sequence[Path], raster_id: int | None = None) -> None:
@@ -31,7 +73,10 @@ def draw_project(project: Project, files: Sequence[Path], raster_id: int | None 
     records = [record for record in project.rasters() if raster_id in (None, record.raster_id)]
     predictions = read_predictions(project)
     if not records or not predictions:
-        raise ProjectError("There is no map to draw yet.", hint=f"Run: quadrat predict {project.path.name}")
+        raise ProjectError(
+            "There is no map to draw yet.",
+            hint=f"Predict first: quadrat predict {project.path.name}, or in QGIS's Results panel.",
+        )
     record = records[0]
     classes = project.classes()
     position = {item.class_id: index for index, item in enumerate(classes)}

@@ -14,7 +14,6 @@ from functools import cached_property
 import numpy as np
 
 from .embedding import ENCODED_ROLES, Embeddings, load_embeddings
-from .kernels import column_moments
 from .learners.head import Mode
 from .project.answers import CurrentAnswer, current_answers
 from .project.classes import LabelClass
@@ -73,11 +72,6 @@ class LabelledPool:
             digest.update(np.ascontiguousarray(array).tobytes())
         digest.update(",".join(str(item.class_id) for item in self.classes).encode())
         return digest.hexdigest()
-
-    @cached_property
-    def moments(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of each column of the pool matrix, ``(d,)`` each."""
-        return column_moments(self.embeddings.matrix)
 
 
 def open_pool(project: Project, embeddings: Embeddings | None = None) -> LabelledPool:

@@ -54,6 +54,49 @@ def draw_learning_curves(points: Sequence[CurvePoint], score_name: str, files: S
     _save(figure, files)
 
 
+@dataclass(frozen=True)
+class CheckedPoint:
+    """The score that so many labels led to; ``interval`` is where it may really lie, None if nothing is known."""
+
+    labels: int
+    score: float
+    interval: tuple[float, float] | None
+
+
+def draw_score(points: Sequence[CheckedPoint], score_name: str, files: Sequence[Path], *, dark: bool = False) -> None:
+    """One project's score against its labels, small enough for a dock, with a band for the intervals.
+
+    The background is transparent, so that the picture takes the colour of what it is shown on; ``dark`` says that this
+    is a dark colour.
+    """
+    from matplotlib import rc_context
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    ink, colour = ("#e6e6e6", COLOURS[5]) if dark else ("#262626", COLOURS[0])
+    look: dict[Any, Any] = {"font.size": 8, "figure.facecolor": "none", "axes.facecolor": "none"}
+    look |= dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), ink)
+    with rc_context(look):
+        figure, axes = _new_figure(3.6, 2.4, dpi=200)
+        labels = [point.labels for point in points]
+        axes.plot(labels, [p.score for p in points], marker="o", markersize=4, color=colour, clip_on=False, zorder=3)
+        intervals = [(point.labels, *point.interval) for point in points if point.interval is not None]
+        if intervals:
+            at, low, high = zip(*intervals, strict=True)
+            band = axes.fill_between(at, low, high, color=colour, alpha=0.25, lw=0)
+            axes.vlines(at, low, high, color=colour, alpha=0.5, lw=1)
+            axes.legend([band], ["95 % interval"], frameon=False, loc="lower right")
+        axes.set_xlabel("labelled tiles")
+        axes.set_ylabel(f"{score_name}, validation sample")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        axes.set_xlim(left=0)
+        axes.set_ylim(max(axes.get_ylim()[0], 0.0), min(axes.get_ylim()[1], 1.0))
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        _save(figure, files)
+
+
 def draw_map(
     picture: np.ndarray,
     classes: np.ndarray,
@@ -91,12 +134,12 @@ def draw_map(
     _save(figure, files)
 
 
-def _new_figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
+def _new_figure(width: float, height: float, columns: int = 1, dpi: int = 150) -> tuple[Figure, Any]:
     """A figure that needs no display and no global state of pyplot's."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained", dpi=150)
+    figure = Figure(figsize=(width, height), layout="constrained", dpi=dpi)
     FigureCanvasAgg(figure)
     return figure, figure.subplots(1, columns)
 

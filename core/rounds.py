@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -114,8 +114,8 @@ def query(
         )
     predictions = None
     if info.needs_predictions and pool.can_learn:
-        fitted = fit(project, pool, head or head_for(strategy), seed=seed, device=device, monitor=monitor.part(0, 0.6))
-        predictions = as_predictions(fitted, pool)
+        fitted = fit(project, pool, head or head_for(strategy), seed=seed, device=device, monitor=monitor.part(0, 0.5))
+        predictions = as_predictions(fitted, pool, monitor.part(0.5, 0.6))
     fitted_after = time.perf_counter()
     if budget > pool.eligible.size:
         monitor.warn(f"Only {pool.eligible.size} tiles are left to ask; all of them are chosen.")
@@ -142,12 +142,13 @@ def query_validation(project: Project, budget: int, *, seed: int = 0, pool: Labe
     """Choose tiles of the validation sample that have no answer yet, at random. They are never trained on."""
     pool = pool or open_pool(project)
     if budget < 1:
-        raise UsageError("The budget must be 1 or more.", hint="Say how many tiles you want to label: --budget 64.")
+        raise UsageError("The budget must be 1 or more.", hint="Say how many tiles you want to label, for example 64.")
     left = pool.unanswered_validation
     if left.size == 0:
         raise LearningError(
             "There is no validation tile left to label.",
-            hint="A validation sample is drawn when rasters are tiled: quadrat tile ... --validation 0.1.",
+            hint="A validation sample is drawn when rasters are tiled: give the share of tiles that it takes "
+            "(--validation 0.1) with the next raster.",
         )
     rows = np.random.default_rng(_round_seed(project, seed)).permutation(left)[:budget]
     reasons = ("drawn at random for the validation sample",) * rows.size
@@ -200,10 +201,10 @@ def predict(
     """
     pool = pool or open_pool(project)
     training = _fit_and_score(project, pool, head, seed, device, monitor.part(0.0, 0.4))
-    probabilities = training.head.predict(pool.embeddings.matrix)
-    monitor.advance(0.6, "Writing predictions")
+    probabilities = training.head.predict(pool.embeddings.matrix, monitor=monitor.part(0.4, 0.6))
     decided = _decide(probabilities, pool)
-    written = write_predictions(project, _tile_predictions(pool, probabilities, decided), model=training.head.key)
+    predictions = _told(_tile_predictions(pool, probabilities, decided), monitor.part(0.6, 1.0))
+    written = write_predictions(project, predictions, model=training.head.key)
     per_class = {item.name: int(decided[:, index].sum()) for index, item in enumerate(pool.classes)}
     monitor.advance(1.0, "Predictions written")
     return Predicted(written, per_class, training)
@@ -241,7 +242,7 @@ def fit(
     Raises:
         LearningError: no labels, or a single class in a single-label project.
     """
-    _check_learnable(project, pool)
+    _check_learnable(pool)
     key = head_key(pool, config, seed)
     file = project.folder / "models" / f"head-{key[:24]}.safetensors"
     if file.exists():
@@ -256,7 +257,7 @@ def fit(
         config,
         seed=seed,
         device=device,
-        moments=pool.moments,
+        moments=pool.embeddings.moments,
         monitor=monitor,
     )
     head = replace(head, key=key)
@@ -281,21 +282,22 @@ def head_for(strategy: str) -> HeadConfig:
     return HeadConfig.paper() if find_strategy(strategy).head == "paper" else HeadConfig()
 
 
-def as_predictions(head: Head, pool: LabelledPool) -> Predictions:
+def as_predictions(head: Head, pool: LabelledPool, monitor: Monitor = SILENT) -> Predictions:
     """What a query function may know of a head: probabilities, and random passes with dropout."""
     matrix = pool.embeddings.matrix
 
     def sample(rows: np.ndarray, passes: int, seed: int) -> np.ndarray:
         return head.mc_dropout(matrix, rows, passes, seed)
 
-    return Predictions(pool.mode, head.predict(matrix), sample, tuple(item.name for item in pool.classes))
+    names = tuple(item.name for item in pool.classes)
+    return Predictions(pool.mode, head.predict(matrix, monitor=monitor), sample, names)
 
 
-def _check_learnable(project: Project, pool: LabelledPool) -> None:
+def _check_learnable(pool: LabelledPool) -> None:
     if pool.training.size == 0:
         raise LearningError(
             "No tile has a label to learn from yet.",
-            hint=f"Run: quadrat query {project.path.name} --out answers.csv; fill it in; quadrat label.",
+            hint="Query and label some tiles first: quadrat query and quadrat label, or the Label panel in QGIS.",
         )
     if not pool.can_learn:
         only = pool.classes[int(pool.training_targets[0])].name
@@ -357,6 +359,14 @@ def _decide(probabilities: np.ndarray, pool: LabelledPool) -> np.ndarray:
     decided = np.zeros(known.shape, bool)
     decided[np.arange(len(decided)), known.argmax(axis=1)] = True
     return decided
+
+
+def _told(predictions: list[TilePrediction], monitor: Monitor) -> Iterator[TilePrediction]:
+    """The predictions one by one, reporting how many are written; a writer that is stopped leaves the old ones."""
+    for number, prediction in enumerate(predictions):
+        if number % 1000 == 0:
+            monitor.advance(number / len(predictions), "Writing predictions")
+        yield prediction
 
 
 def _tile_predictions(pool: LabelledPool, probabilities: np.ndarray, decided: np.ndarray) -> list[TilePrediction]:

@@ -37,7 +37,7 @@ def open_scene(project: Project, record: RasterRecord) -> Raster:
         places = [record.path, *([str(project.path.parent / record.path_relative)] if record.path_relative else [])]
         raise ImageryError(
             f"The raster {Path(record.path).name} is not where it was.",
-            hint=f"Put it back, or say where it is now: quadrat tile {project.path} NEW_PATH",
+            hint=f"Put it back, or say where it is now: quadrat tile {project.path} NEW_PATH, or in QGIS.",
             details="\n".join(f"looked for {place}" for place in dict.fromkeys(places)),
         )
     if has_changed(path, record):
@@ -61,6 +61,6 @@ def changed(project: Project, path: Path) -> ImageryError:
     """The error for a raster whose content is another than when it was tiled."""
     return ImageryError(
         f"The raster {path.name} has changed since it was tiled.",
-        hint=f"If that is meant, run: quadrat tile {project.path} {path}, then quadrat embed. Its answers "
-        "are kept and its embeddings are made again. Otherwise put the former file back.",
+        hint=f"If that is meant, tile and embed it again: quadrat tile {project.path} {path}, then quadrat embed; "
+        "or Prepare in QGIS. Its answers are kept. Otherwise put the former file back.",
     )

@@ -114,7 +114,7 @@ def _transform(polygons: np.ndarray, raster: Raster, target: str) -> np.ndarray:
     if not np.isfinite(moved).all() or _is_far_outside(corners, source_crs, target_crs):
         raise ImageryError(
             f"{raster.path.name} lies too far outside the project's CRS ({target_crs.name}) to be drawn in it.",
-            hint="Make a project of its own for it, or start a project for all with: tile ... --crs EPSG:4326.",
+            hint="Make a project of its own for it, or start a project whose tiles are drawn in EPSG:4326 (--crs).",
         )
     return np.asarray(shapely.set_coordinates(polygons.copy(), moved))
 

@@ -132,7 +132,7 @@ def _agree_on_size(project: Project, options: TilingOptions) -> int:
     if project.rasters():
         raise UsageError(
             f"The tiles of this project are {size} px; {options.size_px} px is not possible in the same project.",
-            hint="Leave --size out, or make another project for the other size.",
+            hint="Leave the size as it is, or make another project for the other one.",
         )
     assert options.size_px is not None
     check_tile_size(options.size_px)
@@ -143,13 +143,15 @@ def _agree_on_size(project: Project, options: TilingOptions) -> int:
 def _check(options: TilingOptions, size: int) -> None:
     problems = []
     if options.stride_px is not None and not 1 <= options.stride_px <= 8 * size:
-        problems.append(f"--stride must lie between 1 and {8 * size} px, not {options.stride_px}")
+        problems.append(f"the stride (--stride) must lie between 1 and {8 * size} px, not {options.stride_px}")
     if not 0 < options.min_valid <= 1:
-        problems.append(f"--min-valid must lie above 0 and up to 1, not {options.min_valid}")
+        problems.append(
+            f"the share of valid pixels (--min-valid) must lie above 0 and up to 1, not {options.min_valid}"
+        )
     if not 0 <= options.validation < 1:
-        problems.append(f"--validation must lie between 0 and 1, not {options.validation}")
+        problems.append(f"the validation sample (--validation) must lie between 0 and 1, not {options.validation}")
     if options.scale is not None and options.scale <= 0:
-        problems.append(f"--scale must be above 0, not {options.scale}")
+        problems.append(f"the scale (--scale) must be above 0, not {options.scale}")
     if problems:
         raise UsageError("Some options make no sense.", hint="Correct them.", details="\n".join(problems))
 
@@ -158,7 +160,7 @@ def _tile_raster(project: Project, raster: Raster, size: int, options: TilingOpt
     monitor.advance(0.0, f"Reading {raster.path.name}")
     with ThreadPoolExecutor(max_workers=1) as pool:
         # Hashing the file keeps one core busy while the other decodes it.
-        hashing = pool.submit(fingerprint, raster.path)
+        hashing = pool.submit(fingerprint, raster.path, Monitor(is_cancelled=monitor.is_cancelled))
         known = _known_record(project, raster, hashing.result()) if project.rasters() else None
         if known is not None:
             return _renew(project, known, raster, hashing.result(), options, monitor)
@@ -240,7 +242,7 @@ def _renew(
         }
     if "scale" in changes or "offset" in changes:
         state = "changed"
-        monitor.info(f"{raster.path.name}: scale or offset changed, so its embeddings are made again by quadrat embed.")
+        monitor.info(f"{raster.path.name}: scale or offset changed, so its embeddings have to be made again.")
     if changes:
         project.update_raster(record.raster_id, **changes)
     return TiledRaster(record.raster_id, raster.path, state)
@@ -289,7 +291,7 @@ def _lay_out(
         if not inside.any():
             raise ImageryError(
                 f"No tile of {raster.path.name} touches the area of interest {options.area.name}.",
-                hint="Check that the area lies on the raster and has the right CRS, or leave --aoi out.",
+                hint="Check that the area lies on the raster and has the right CRS, or leave it out.",
             )
     valid, sample = valid_fractions(raster, grid, monitor.part(0.0, 0.9))
     fractions = valid[rows, cols]
@@ -298,11 +300,11 @@ def _lay_out(
         raise ImageryError(
             f"No tile of {raster.path.name} has {options.min_valid:.0%} valid pixels; the fullest has "
             f"{fractions[inside].max():.0%}.",
-            hint="Check the raster's nodata value (--nodata) or lower --min-valid.",
+            hint="Check the raster's nodata value (--nodata), or ask for fewer valid pixels (--min-valid).",
         )
     check_reflectance(sample, raster.path.name)
     if np.percentile(sample, 99) < DARK:
-        monitor.warn(f"{raster.path.name} is very dark (reflectance below {DARK}); is its --scale right?")
+        monitor.warn(f"{raster.path.name} is very dark (reflectance below {DARK}); is its scale right (--scale)?")
     roles = _draw_roles(project, raster_id, raster, grid, usable, options, monitor)
     return Tiles(rows[inside], cols[inside], fractions[inside], roles[inside], polygons[inside]), grid
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from . import batch, labelling, learning, setup
+from . import batch, labelling, learning, setup, worker
 from .console import INTERRUPTED, Console
 
 USAGE = 2
@@ -35,18 +35,17 @@ app = typer.Typer(
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        import configparser
-        from pathlib import Path
+        from ..about import version
 
-        metadata = configparser.ConfigParser()
-        metadata.read(Path(__file__).resolve().parents[2] / "metadata.txt", encoding="utf-8")
-        print(f"quadrat {metadata['general']['version']}")  # noqa: T201
+        print(f"quadrat {version()}")  # noqa: T201
         raise typer.Exit
 
 
 for module in (setup, learning, labelling, batch):
     for name, function in module.COMMANDS.items():
         app.command(name)(function)
+for name, function in worker.COMMANDS.items():
+    app.command(name, hidden=True)(function)  # spoken to by programs
 
 
 @app.callback()

@@ -40,6 +40,11 @@ class Encoder(ABC):
     def __init__(self, card: EncoderCard) -> None:
         self.card = card
 
+    @property
+    def tiles_together(self) -> int:
+        """How many tiles are encoded fastest at a time."""
+        return 256
+
     def encode(self, reflectance: np.ndarray, bands: Sequence[str]) -> np.ndarray:
         """Embed a batch of tiles.
 
@@ -90,5 +95,5 @@ def _check_values(name: str, reflectance: np.ndarray) -> None:
     if sample.size and float(np.median(np.abs(sample))) > IMPLAUSIBLE_MEDIAN:
         raise EncoderError(
             f"Encoder {name} expects reflectance (about 0 to 1) but got values around {np.median(sample):.4g}.",
-            hint="Tile the raster again with the right --scale, for example --scale 0.0001 for digital numbers.",
+            hint="Tile the raster again with the right scale, for example 0.0001 for digital numbers (--scale).",
         )

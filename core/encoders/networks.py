@@ -151,8 +151,8 @@ class NetworkEncoder(Encoder):
         if not spec.weights.is_file():
             raise EncoderError(
                 f"The weights of encoder {spec.name} are not here ({spec.weights.name}).",
-                hint=f"Get that file{f' from {spec.source}' if spec.source else ''} and give its path: "
-                f"--encoder FOLDER/{spec.weights.name}",
+                hint=f"Get that file{f' from {spec.source}' if spec.source else ''} and give its path as the encoder: "
+                f"FOLDER/{spec.weights.name}",
             )
         digest = file_sha256(spec.weights)
         if not digest.startswith(spec.sha256.lower()):
@@ -178,7 +178,7 @@ class NetworkEncoder(Encoder):
 
     @property
     def tiles_together(self) -> int:
-        """How many tiles go through the network at a time."""
+        """As many as go through the network at a time."""
         return max(1, TOGETHER_PX[self.device.type] // self.spec.input.size_px**2)
 
     @torch.inference_mode()
@@ -190,8 +190,22 @@ class NetworkEncoder(Encoder):
     @torch.inference_mode()
     def run(self, prepared: torch.Tensor) -> torch.Tensor:
         """The bare network: prepared input -> pooled features ``(B, d)``."""
-        features: torch.Tensor = self.network(prepared)
-        return features.flatten(2).mean(dim=2) if features.ndim == 4 else features
+        return _pooled(self.network(prepared))
+
+
+def _pooled(features: torch.Tensor) -> torch.Tensor:
+    """``(B, d)``: a block within the network leaves ``(B, d, H, W)``."""
+    return features.flatten(2).mean(dim=2) if features.ndim == 4 else features
+
+
+@torch.inference_mode()
+def dimension_of(spec: NetworkSpec) -> int:
+    """How many numbers the network makes of a tile, found without its weights and without computing any."""
+    channels, size = len(spec.input.bands), spec.input.size_px
+    with torch.device("meta"):
+        network = build_network(spec.architecture, channels).eval()
+        network = cut_at(network, spec.layer) if spec.layer else network
+        return _pooled(network(torch.empty(1, channels, size, size))).shape[1]
 
 
 def build_network(architecture: str, n_bands: int) -> nn.Module:

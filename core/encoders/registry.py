@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,42 @@ def find_network(name: str) -> NetworkSpec:
 def shipped_files() -> Iterator[Path]:
     """The encoder files that come with Quadrat, by name."""
     yield from sorted(SHIPPED.glob("*.toml"))
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """What an analyst wants to know before choosing.
+
+    ``dimension``, the numbers for a tile, is None where it depends on the bands; ``reason`` says why an encoder is not
+    ``available``.
+    """
+
+    name: str
+    summary: str
+    dimension: int | None
+    available: bool
+    reason: str = ""
+
+
+def list_encoders() -> list[EncoderInfo]:
+    """The encoders that can be called by name, the default first."""
+    summary = "Mean, spread, minimum and maximum of every band. Takes any bands, needs no weights, is fast anywhere."
+    return [
+        EncoderInfo("statistics", summary, None, True),
+        *(_describe(read_encoder_file(file)) for file in shipped_files()),
+    ]
+
+
+def _describe(spec: NetworkSpec) -> EncoderInfo:
+    from .networks import dimension_of
+
+    summary = f"A network ({spec.architecture}) that sees texture and shape too. Needs {', '.join(spec.input.bands)}."
+    dimension = dimension_of(spec)
+    if spec.weights.is_file():
+        return EncoderInfo(spec.name, summary, dimension, True)
+    where = f" from {spec.source}" if spec.source else ""
+    missing = f"Its weights are not here. Get {spec.weights.name}{where}, and choose that file as the encoder."
+    return EncoderInfo(spec.name, summary, dimension, False, missing)
 
 
 def read_encoder_file(path: Path) -> NetworkSpec:

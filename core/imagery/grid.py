@@ -45,7 +45,7 @@ class TileGrid:
         if self.width < self.size or self.height < self.size:
             raise ImageryError(
                 f"{self.source} is {self.width} x {self.height} px, less than a tile of {self.size} x {self.size} px.",
-                hint="Use a larger raster, or smaller tiles (--size).",
+                hint="Use a larger raster, or smaller tiles.",
             )
 
     @property

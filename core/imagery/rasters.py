@@ -238,7 +238,7 @@ def _declared_nodata(dataset: DatasetReader, indexes: Sequence[int], path: Path)
     if len(declared) > 1:
         raise ImageryError(
             f"The bands of {path.name} have different nodata values: {', '.join(declared)}.",
-            hint="Give the one that counts with --nodata.",
+            hint="Say which one counts (--nodata).",
         )
     return next(iter(declared.values()), None)
 

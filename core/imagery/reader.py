@@ -177,7 +177,7 @@ def valid_fractions(
     if not counts.any():
         raise ImageryError(
             f"{raster.path.name} has no valid pixel.",
-            hint="Check the file in QGIS; if its nodata value is wrong, give the right one with --nodata.",
+            hint="Check the file in QGIS; if its nodata value is wrong, give the right one (--nodata).",
         )
     fractions = (counts / grid.size**2).astype(np.float32).reshape(grid.rows, grid.cols)
     return fractions, _reflectance(np.concatenate(samples, axis=1).T, raster.radiometry)
@@ -234,7 +234,8 @@ def _give_way() -> None:
     """
     if sys.platform == "linux":
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+            mine = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())  # of the worker already a low one
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), mine + 10)
 
 
 def _open_as_inspected(raster: Raster) -> DatasetReader:

@@ -144,12 +144,8 @@ def find_bands(
     if chosen is not None:
         _check_chosen(descriptions, chosen, source)
         names = [canonical_band(name) for name in chosen]
-    elif _only_positions(descriptions):
-        # Some drivers call the bands of any stack "Band 1", "Band 2", ...; that says nothing about what they show.
-        names = [None] * len(descriptions)
     else:
-        names = [canonical_band(description) for description in descriptions]
-
+        names = recognised_bands(descriptions)
     bands = tuple(Band(name, index) for index, name in enumerate(names, start=1) if name)
     if not bands:
         raise _band_error(f"No Sentinel-2 band is recognised in {source}.", descriptions)
@@ -157,6 +153,14 @@ def find_bands(
     if repeated:
         raise _band_error(f"More than one band of {source} is called {', '.join(repeated)}.", descriptions)
     return bands
+
+
+def recognised_bands(descriptions: Sequence[str | None]) -> list[str | None]:
+    """The canonical name of each band of a raster, None where the description says nothing."""
+    if _only_positions(descriptions):
+        # Some drivers call the bands of any stack "Band 1", "Band 2", ...; that says nothing about what they show.
+        return [None] * len(descriptions)
+    return [canonical_band(description) for description in descriptions]
 
 
 def _only_positions(descriptions: Sequence[str | None]) -> bool:
@@ -184,7 +188,7 @@ def _band_error(message: str, descriptions: Sequence[str | None]) -> ImageryErro
     return ImageryError(
         f"{message} Its bands: {found}.",
         hint="Name every band by its position, '-' for one that is not to be used, "
-        f"for example: --bands {','.join(example)}. Known names: {', '.join(BANDS)}.{caution}",
+        f"for example: {','.join(example)} (--bands). Known names: {', '.join(BANDS)}.{caution}",
     )
 
 
@@ -239,8 +243,8 @@ def guess_radiometry(
         if scale is None and np.dtype(dtype).itemsize == 1:
             raise ImageryError(
                 f"{source} is 8-bit: what its levels are worth cannot be known.",
-                hint="Use the original 16-bit data, or give --scale (reflectance of one level, "
-                "for example 0.00107 for Sentinel-2 true-colour JPEG).",
+                hint="Use the original 16-bit data, or give the scale, the reflectance of one level, "
+                "for example 0.00107 for Sentinel-2 true-colour JPEG (--scale).",
             )
         after_baseline_4 = integer and _baseline(tags or {}, names) >= (4, 0)
         declared = (QUANTIFICATION_SCALE if integer else 1.0, BASELINE_4_OFFSET if after_baseline_4 else 0.0)
@@ -261,13 +265,13 @@ def _declared_scaling(gdal_scaling: Iterable[tuple[float, float]], source: str) 
     if len(distinct) > 1:
         raise ImageryError(
             f"The bands of {source} are scaled differently: {sorted(distinct)}.",
-            hint="Bring them to one unit, or give --scale and --offset for all of them.",
+            hint="Bring them to one unit, or give one scale and offset for all of them (--scale, --offset).",
         )
     scale, offset = distinct.pop()
     if not (math.isfinite(scale) and scale > 0 and math.isfinite(offset)):
         raise ImageryError(
             f"{source} declares a scale of {scale:g} and an offset of {offset:g}, which make no sense.",
-            hint="Give --scale and --offset, for example --scale 0.0001 --offset 0.",
+            hint="Give the right ones, for example scale 0.0001 and offset 0 (--scale, --offset).",
         )
     return scale, offset / scale
 
@@ -298,15 +302,15 @@ def check_reflectance(reflectance: NDArray[np.floating], source: str = "the rast
     if median > 1.6:
         raise ImageryError(
             f"{source} looks like DN read as reflectance: {told}.",
-            hint="Give the reflectance of one DN, for Sentinel-2: --scale 0.0001.",
+            hint="Give the reflectance of one DN as the scale: 0.0001 for Sentinel-2 (--scale).",
         )
     if median < -0.02:
         raise ImageryError(
             f"{source} looks as if an offset were taken off twice: {told}.",
-            hint="If the 1000 DN of processing baseline 04.00 are gone already, give --offset 0.",
+            hint="If the 1000 DN of processing baseline 04.00 are gone already, give the offset 0 (--offset).",
         )
     if brightest < 0.002:
         raise ImageryError(
             f"{source} looks like reflectance (0-1) read as DN: {told}.",
-            hint="If it holds reflectance, give --scale 1.",
+            hint="If it holds reflectance, give the scale 1 (--scale).",
         )

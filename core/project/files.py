@@ -15,7 +15,7 @@ from .database import translated
 from .geopackage import create_container, has_table, register_attributes
 
 _SQLITE_MAGIC = b"SQLite format 3\0"
-_CHOOSE_ANOTHER = "Choose the .gpkg file of a Quadrat project, or make a new one (quadrat init)."
+_CHOOSE_ANOTHER = "Choose the .gpkg file of a Quadrat project, or make a new one (on the command line: quadrat init)."
 
 _TABLES = (
     ("quadrat", "Settings of the Quadrat project"),

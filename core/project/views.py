@@ -79,7 +79,8 @@ def register_views(project: Project) -> None:
     with project.transaction() as connection:
         if not has_table(connection, "tiles"):
             raise ProjectError(
-                f"{project.path.name} has no tiles yet.", hint="Cut a raster into tiles first (quadrat tile)."
+                f"{project.path.name} has no tiles yet.",
+                hint="Cut a raster into tiles first (on the command line: quadrat tile).",
             )
         for name, sql, description in _VIEWS:
             connection.execute(sql)

@@ -1,0 +1,233 @@
+"""One function a method. Its keyword arguments are the method's parameters, with the command line's defaults.
+
+Each opens the project anew, because QGIS and others change it meanwhile, and calls what the command line calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from .. import rounds
+from ..devices import choose_device
+from ..doctor import examine
+from ..embedding import embed as embed_project
+from ..encoders.registry import DEFAULT_ENCODER, list_encoders, load_encoder
+from ..export import export as export_project
+from ..metrics import main_score
+from ..monitor import Monitor
+from ..pictures import draw_scores
+from ..project.store import Project
+from ..rounds import Training
+from ..strategies.registry import COLD_START, find_strategy, names
+from ..suggestions import suggest as suggest_classes
+from ..tiling import TilingOptions, tile_rasters
+from .inspection import look_at
+from .parameters import AtLeast
+from .warm import Warm
+
+Seed = Annotated[int, AtLeast(0)]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method has besides its parameters: whom to report to, and what the last one left in memory."""
+
+    monitor: Monitor
+    warm: Warm
+
+
+def inspect(
+    context: Context,
+    *,
+    raster: Path,
+    bands: list[str] | None = None,
+    tile_size: Annotated[int, AtLeast(1)] = 64,
+    scale: float | None = None,
+    offset: float | None = None,
+    nodata: float | None = None,
+) -> dict[str, Any]:
+    """Look at a raster before it is tiled."""
+    context.monitor.advance(0.0, f"Looking at {raster.name}")
+    return look_at(raster, bands, tile_size, scale, offset, nodata)
+
+
+def strategies(_context: Context, *, mode: str | None = None) -> dict[str, Any]:
+    """The query functions, those for one label mode if it is given."""
+    found = [find_strategy(name) for name in names()]
+    return {
+        "default": rounds.DEFAULT_STRATEGY,
+        "cold_start": COLD_START,
+        "strategies": [
+            {
+                "name": item.name,
+                "summary": item.summary,
+                "source": item.source,
+                "modes": item.modes,
+                "needs_labels": item.needs_labels,
+                "needs_predictions": item.needs_predictions,
+                "parameters": item.defaults,
+            }
+            for item in found
+            if mode is None or mode in item.modes
+        ],
+    }
+
+
+def encoders(_context: Context) -> dict[str, Any]:
+    """The encoders that can be called by name."""
+    return {"default": DEFAULT_ENCODER, "encoders": [vars(info) for info in list_encoders()]}
+
+
+def tile(
+    context: Context,
+    *,
+    project: Path,
+    rasters: list[Path],
+    size: int | None = None,
+    stride: int | None = None,
+    aoi: Path | None = None,
+    bands: list[str] | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
+    nodata: float | None = None,
+    min_valid: float = 0.9,
+    validation: float = 0.0,
+    seed: Seed = 0,
+    crs: str | None = None,
+) -> dict[str, Any]:
+    """Cut rasters into tiles."""
+    options = TilingOptions(size, stride, min_valid, validation, seed, aoi, bands, scale, offset, nodata, crs)
+    with Project.open(project) as opened:
+        return {"rasters": [vars(item) for item in tile_rasters(opened, rasters, options, context.monitor)]}
+
+
+def embed(context: Context, *, project: Path, encoder: str = DEFAULT_ENCODER, device: str = "auto") -> dict[str, Any]:
+    """Turn each tile into a vector."""
+    context.warm.forget()
+    with Project.open(project) as opened:
+        context.monitor.advance(0.0, "Loading the encoder")
+        loaded = load_encoder(encoder, choose_device(device))
+        made = embed_project(opened, loaded, encoder, context.monitor)
+    n_tiles, dimension = made.matrix.shape
+    return {"encoder": made.encoder, "tiles": n_tiles, "dimension": dimension}
+
+
+def query(
+    context: Context,
+    *,
+    project: Path,
+    strategy: str = rounds.DEFAULT_STRATEGY,
+    budget: int = rounds.DEFAULT_BUDGET,
+    seed: Seed = 0,
+    parameters: dict[str, Any] | None = None,
+    validation: bool = False,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Choose the tiles that are worth labelling next, or some of the validation sample."""
+    with Project.open(project) as opened:
+        pool = context.warm.pool(opened)
+        if validation:
+            asked = rounds.query_validation(opened, budget, seed=seed, pool=pool)
+        else:
+            asked = rounds.query(
+                opened,
+                strategy,
+                budget,
+                seed=seed,
+                parameters=parameters,
+                device=choose_device(device),
+                pool=pool,
+                monitor=context.monitor,
+            )
+    return {
+        "round": asked.round_id,
+        "strategy": asked.strategy,
+        "chosen_by": asked.chosen_by,
+        "tiles": asked.tile_ids,
+        "eligible": asked.eligible,
+    }
+
+
+def suggest(
+    context: Context, *, project: Path, tiles: list[int], seed: Seed = 0, device: str = "auto"
+) -> dict[str, Any]:
+    """What the head would answer for some tiles; nothing while there is nothing to learn from."""
+    with Project.open(project) as opened:
+        pool = context.warm.pool(opened)
+        found = suggest_classes(
+            opened, tiles, seed=seed, device=choose_device(device), pool=pool, monitor=context.monitor
+        )
+    return {"suggestions": [{"tile_id": tile_id, "classes": classes} for tile_id, classes in found.items()]}
+
+
+def train(context: Context, *, project: Path, seed: Seed = 0, device: str = "auto") -> dict[str, Any]:
+    """Fit the head on all answers and check it on the validation sample."""
+    with Project.open(project) as opened:
+        pool = context.warm.pool(opened)
+        done = rounds.train(opened, seed=seed, device=choose_device(device), pool=pool, monitor=context.monitor)
+    return {**_training(done), "seconds": done.seconds}
+
+
+def predict(context: Context, *, project: Path, seed: Seed = 0, device: str = "auto") -> dict[str, Any]:
+    """Give every tile its class or classes, a probability and an uncertainty."""
+    with Project.open(project) as opened:
+        pool = context.warm.pool(opened)
+        done = rounds.predict(opened, seed=seed, device=choose_device(device), pool=pool, monitor=context.monitor)
+    return {"tiles": done.tiles, "per_class": done.per_class, **_training(done.training)}
+
+
+def export(context: Context, *, project: Path, out: Path, layer: str = "labels") -> dict[str, Any]:
+    """Write labels, predictions or tiles for others to use."""
+    with Project.open(project, writable=False) as opened:
+        made = export_project(opened, out, layer, context.monitor)
+    return {"path": made.path, "layer": made.layer, "tiles": made.tiles}
+
+
+def curve(context: Context, *, project: Path, out: Path, dark: bool = False) -> dict[str, Any]:
+    """Draw the learning curve; without a checked round there is none."""
+    context.monitor.advance(0.0, "Drawing the learning curve")
+    with Project.open(project, writable=False) as opened:
+        scored = draw_scores(opened, out, dark=dark)
+        score_name = main_score(opened.mode)
+    points = [
+        {
+            "round": point.round_id,
+            "strategy": point.strategy,
+            "labels": point.labels,
+            "validation_labels": point.validation_labels,
+            "score": point.score,
+        }
+        for point in scored
+    ]
+    return {"path": out if points else None, "points": points, "score_name": score_name}
+
+
+def doctor(_context: Context, *, folder: Path | None = None) -> dict[str, Any]:
+    """Check that everything the engine needs is here, and room in ``folder``."""
+    return {"checks": [vars(check) for check in examine(folder or Path.cwd())]}
+
+
+def _training(done: Training) -> dict[str, Any]:
+    return {"labels": done.labels, "validation_labels": done.validation_labels, "metrics": done.metrics}
+
+
+METHODS: dict[str, Callable[..., dict[str, Any]]] = {
+    function.__name__: function
+    for function in (
+        inspect,
+        strategies,
+        encoders,
+        tile,
+        embed,
+        query,
+        suggest,
+        train,
+        predict,
+        export,
+        curve,
+        doctor,
+    )
+}
