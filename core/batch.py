@@ -27,12 +27,12 @@ from .embedding import embed
 from .encoders.registry import load_encoder
 from .errors import ProjectError, UsageError
 from .export import check_target, export
-from .metrics import main_score
 from .monitor import SILENT, Monitor
 from .pool import LabelledPool, open_pool
 from .project.answers import Answer, current_answers, record_answers
 from .project.classes import read_class_list
 from .project.results import RoundRecord, picks_of_round, rounds
+from .project.scores import main_score
 from .project.store import Project
 from .report import CurvePoint, draw_learning_curves
 from .sheets import describe_round, write_sheet

@@ -32,22 +32,6 @@ def scores(probabilities: np.ndarray, targets: np.ndarray, mode: str) -> dict[st
     }
 
 
-def main_score(mode: str) -> str:
-    """The score that learning curves show."""
-    return "accuracy" if mode == "single" else "micro_f1"
-
-
-def wilson_interval(share: float, count: int) -> tuple[float, float]:
-    """The 95 % confidence interval of a share found in ``count`` independent trials (Wilson 1927).
-
-    It stays within 0-1 and is honest for few trials and for shares near 0 and 1.
-    """
-    z = 1.959964
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
-
-
 def uncertainty(probabilities: np.ndarray, mode: str) -> np.ndarray:
     """How undecided each row of ``probabilities (N, C)`` is, from 0 (certain) to 1 (no idea): ``(N,)`` float32.
 

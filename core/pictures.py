@@ -11,8 +11,8 @@ import rasterio
 from rasterio.enums import Resampling
 
 from .errors import ProjectError
-from .metrics import main_score, wilson_interval
 from .project.results import read_predictions, rounds
+from .project.scores import main_score, wilson_interval
 from .project.store import Project, RasterRecord
 from .report import CheckedPoint, draw_map, draw_score
 from .scenes import grid_of, open_scene

@@ -29,6 +29,7 @@ from .monitor import SILENT, Monitor
 from .pool import LabelledPool, open_pool
 from .project.answers import current_answers
 from .project.results import (
+    VALIDATION_SAMPLE,
     Pick,
     RoundRecord,
     TilePrediction,
@@ -45,7 +46,6 @@ from .strategies.registry import check_parameters, find_strategy, select
 # Margin beats random, fps, kmeans and mcfps on the demo and on EuroSAT with few hundred labels; see docs/benchmarks.md.
 DEFAULT_STRATEGY = "margin"
 DEFAULT_BUDGET = 64
-VALIDATION_SAMPLE = "validation"
 # Under this name a round remembers the tiles that its query function never wants to see again (mcfps:paper).
 SET_ASIDE = "set_aside"
 

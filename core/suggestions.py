@@ -10,9 +10,9 @@ from .errors import UsageError
 from .metrics import MULTI_THRESHOLD
 from .monitor import SILENT, Monitor
 from .pool import LabelledPool, open_pool
-from .project.results import rounds
+from .project.results import VALIDATION_SAMPLE, rounds
 from .project.store import Project
-from .rounds import DEFAULT_STRATEGY, VALIDATION_SAMPLE, fit, head_for
+from .rounds import DEFAULT_STRATEGY, fit, head_for
 
 RUNNERS_UP = 2
 

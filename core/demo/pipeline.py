@@ -16,9 +16,9 @@ import numpy as np
 from ..batch import BatchOutcome, curve_table, run_batch
 from ..config import BatchConfig
 from ..errors import UsageError
-from ..metrics import main_score
 from ..monitor import SILENT, Monitor
 from ..pictures import draw_project
+from ..project.scores import main_score
 from ..project.store import Project
 from ..tiling import TilingOptions
 from .scene import DemoScene, make_scene, scene_files

@@ -5,8 +5,9 @@ Write-ahead logging (WAL) lets QGIS read while answers are written, in under a m
 - WAL needs memory shared between processes, so it is off on network drives.
 - A program may contain two copies of the SQLite library (Python's own and the one inside GDAL's wheel). On POSIX,
   file locks belong to the process, so when the other copy closes the file it believes to be the last user and
-  deletes the log under our connection; whatever we then write into the deleted log is lost. :class:`Connector`
-  notices that the log changed and connects again before anything is read or written.
+  deletes the log under our connection; whatever we then write into the deleted log is lost. A :class:`.Presence`
+  keeps everybody from deleting it where there is such a lock; elsewhere :class:`Connector` notices that the log
+  changed and connects again before anything is read or written.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from ..errors import ProjectError
+from .presence import Presence
 
 NETWORK_FILE_SYSTEMS = {
     "9p", "afs", "beegfs", "ceph", "cifs", "davfs", "drvfs", "fuse.davfs", "fuse.glusterfs", "fuse.rclone",
@@ -140,6 +142,7 @@ class Connector:
         self._busy_timeout_s = busy_timeout_s
         self._log_index = path.with_name(path.name + "-shm")
         self._log_seen: tuple[int, int] | None = None
+        self._presence: Presence | None = None
         self._connection: sqlite3.Connection | None = self._connect()
 
     def get(self) -> sqlite3.Connection:
@@ -173,6 +176,8 @@ class Connector:
         """Close, leaving a single file behind unless another program has it open."""
         if self._connection is None:
             return
+        if self._presence is not None:
+            self._presence.release()
         with contextlib.suppress(sqlite3.Error):
             self._connection.execute("PRAGMA busy_timeout = 0")
             connection = self.get()
@@ -180,6 +185,9 @@ class Connector:
                 connection.execute("PRAGMA journal_mode = DELETE")
         self._connection.close()
         self._connection = None
+        if self._presence is not None:
+            self._presence.end()
+            self._presence = None
 
     def _connect(self) -> sqlite3.Connection:
         connection = open_connection(self._path, writable=self._writable, busy_timeout_s=self._busy_timeout_s)
@@ -191,6 +199,8 @@ class Connector:
             with contextlib.suppress(sqlite3.OperationalError):  # someone reads it now: it works in either mode
                 connection.execute(f"PRAGMA journal_mode = {mode}")
             connection.execute(f"PRAGMA busy_timeout = {round(self._busy_timeout_s * 1000)}")
+            if self._presence is None and connection.execute("PRAGMA journal_mode").fetchone() == ("wal",):
+                self._presence = Presence(self._path)
         return connection
 
     def _log_identity(self) -> tuple[int, int] | None:

@@ -22,6 +22,9 @@ from .database import store_setting, utc_now
 if TYPE_CHECKING:
     from .store import Project
 
+# The query function of a round that asks for tiles of the validation sample; also the role of these tiles.
+VALIDATION_SAMPLE = "validation"
+
 
 class Pick(NamedTuple):
     """A tile that a query function asks for: ``rank`` from 1, ``score`` higher is better, ``reason`` in words."""

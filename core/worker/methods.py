@@ -16,9 +16,9 @@ from ..doctor import examine
 from ..embedding import embed as embed_project
 from ..encoders.registry import DEFAULT_ENCODER, list_encoders, load_encoder
 from ..export import export as export_project
-from ..metrics import main_score
 from ..monitor import Monitor
 from ..pictures import draw_scores
+from ..project.scores import main_score
 from ..project.store import Project
 from ..rounds import Training
 from ..strategies.registry import COLD_START, find_strategy, names

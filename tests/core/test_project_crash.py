@@ -91,6 +91,20 @@ def test_a_full_disk_is_told_and_earlier_answers_stay(path):
     assert problems(path) == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="locks that no other part of the program can drop")
+def test_answers_are_kept_although_another_part_of_the_program_closed_the_file_and_another_program_tidied_up(path):
+    with Project.open(path) as project:
+        path.open("rb").close()  # as GDAL does when QGIS opens a layer; all POSIX locks of this process are gone now
+        process = start(path, "project.set_setting('x', '1'); project.close()")
+        assert process.wait() == 0
+        assert path.with_name(path.name + "-wal").exists()
+        say(project, Answer(1, "skip"))
+        path.open("rb").close()
+        with Project.open(path, writable=False) as other:
+            assert list(current_answers(other)) == [1]
+    assert [item.name for item in path.parent.glob("p.gpkg*")] == ["p.gpkg"]
+
+
 @posix
 def test_a_quota_is_told_and_earlier_answers_stay(path):
     code = """

@@ -7,9 +7,9 @@ from PIL import Image
 from quadrat.core.embedding import embed
 from quadrat.core.encoders.statistics import StatisticsEncoder
 from quadrat.core.errors import Cancelled, UsageError
-from quadrat.core.metrics import wilson_interval
 from quadrat.core.monitor import Monitor
 from quadrat.core.pictures import draw_scores, scored_rounds
+from quadrat.core.project.scores import wilson_interval
 from quadrat.core.rounds import predict, query, train
 from quadrat.core.suggestions import suggest
 from quadrat.core.tiling import tile_rasters
