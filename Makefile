@@ -3,12 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LABEL := demo/label.gpkg
+# The Python that QGIS runs in; tests/qgis.sh makes .venv-qgis of it.
+QGIS_PYTHON ?= /usr/bin/python3
+export QGIS_PYTHON
 
-.PHONY: help setup demo pictures test lint format bench clean
+.PHONY: help setup demo pictures qgis screenshots responsiveness test lint format bench clean
 .DEFAULT_GOAL := help
 
 help:            ## what can be made
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 16
 
 setup: $(READY)  ## make .venv with the engine and the developers' tools (once; about 5 GB)
 
@@ -17,6 +21,7 @@ $(READY): pyproject.toml constraints.txt
 		{ echo "Quadrat's engine needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@mkdir -p $(VENV)/package && ln -sfn ../.. $(VENV)/package/quadrat
 	@touch $@
 
 demo: $(READY)   ## make a landscape, label it by active learning, map it: see what Quadrat does
@@ -25,12 +30,36 @@ demo: $(READY)   ## make a landscape, label it by active learning, map it: see w
 pictures: demo   ## make the documentation's pictures again from the demo
 	$(BIN)/python docs/make_pictures.py demo
 
-test: lint       ## lint, types, import rules and all tests
+demo/.label: | $(READY)
+	test -e demo/scene.tif || $(MAKE) demo
+	rm -rf $(LABEL) demo/label.quadrat
+	$(BIN)/python -m core init $(LABEL) --classes demo/classes.csv
+	$(BIN)/python -m core tile $(LABEL) demo/scene.tif --validation 0.1
+	$(BIN)/python -m core embed $(LABEL)
+	$(BIN)/python -m core query $(LABEL)
+	@touch $@
+
+qgis: demo/.label  ## open QGIS with the plugin and the demo's landscape ready to label
+	$(BIN)/python tests/desktop/desktop.py open project="$(CURDIR)/$(LABEL)"
+
+screenshots: demo  ## make the documentation's pictures of QGIS again
+	@tests/qgis.sh prepare
+	$(BIN)/python tests/desktop/screenshots.py demo docs/images
+
+responsiveness: $(READY)  ## measure in QGIS whether its window ever hangs: make responsiveness SCENE=big.tif
+	@tests/qgis.sh prepare
+	@test -e "$(SCENE)" || { echo "Name a large raster: make responsiveness SCENE=/path/to/scene.tif [FIRST=/path/to/small.tif]"; exit 2; }
+	$(BIN)/python tests/desktop/desktop.py responsiveness --out build/responsiveness scene="$(SCENE)" first="$(FIRST)"
+
+test: lint       ## lint, types, import rules and all tests, also those in QGIS
+	@tests/qgis.sh prepare
 	$(BIN)/python -m pytest
+	@tests/qgis.sh test
 
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/flake8 plugin __init__.py
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
@@ -42,5 +71,5 @@ bench: $(READY)  ## measure speed on this machine, against the plain versions
 	$(BIN)/python -m core bench
 
 clean:           ## remove everything that can be made again
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-qgis .qgis-settings demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
