@@ -1,0 +1,1 @@
+"""The dock: one panel a step."""

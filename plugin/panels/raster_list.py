@@ -1,0 +1,312 @@
+"""The rasters that are loaded in QGIS, to be ticked; what the engine finds in each, and what the analyst changes.
+
+Layers come and go. What is known about a raster hangs on its file: it outlives the layer, and an answer of the engine
+that comes too late finds nobody and is dropped. Only rasters that are ticked are looked at, one question each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from qgis.core import QgsApplication, QgsProject, QgsProviderRegistry, QgsRasterLayer
+from qgis.PyQt.QtCore import Qt, pyqtSignal
+from qgis.PyQt.QtWidgets import QDialog, QFileDialog, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
+
+from ...core.errors import Cancelled, ImageryError, QuadratError
+from ..context import Context
+from ..engine.task import Call
+from ..requests import RasterChoice
+from .bands_dialog import BandsDialog
+from .raster_layers import local_file, raster_layers
+from .widgets import Note, in_a_row, push_button
+
+NAME_THE_BANDS = "Press Bands… and say which is which."
+LOOK_AGAIN = "Untick it and tick it again to look at it once more."
+DEGREES = (
+    "Its pixels are degrees, so tiles are not square on the ground and may look squeezed. It works, but better "
+    "reproject it to UTM first: Raster, Projections, Warp (Reproject)…"
+)
+
+
+class Line(NamedTuple):
+    """A layer in the list: its name, its file, or the reason why it has none that can be used."""
+
+    name: str
+    path: Path | None
+    reason: str
+
+
+class Question(NamedTuple):
+    """What the engine is asked about a raster, and which engine; the same question has the same answer."""
+
+    choice: RasterChoice
+    tile_size_px: int
+    interpreter: Path | None
+
+
+@dataclass
+class Look:
+    """What is known about a raster: the analyst's choice and what the engine said about it.
+
+    ``asked`` is the question that is on its way or answered; ``first`` what was found before anything was changed.
+    """
+
+    choice: RasterChoice
+    ticked: bool = False
+    asked: Question | None = None
+    seen: dict[str, Any] | None = None
+    first: dict[str, Any] | None = None
+    error: QuadratError | None = None
+
+    @property
+    def problem(self) -> dict[str, Any] | None:
+        """Why the raster cannot be tiled as it stands, as the engine says it."""
+        if self.error is not None:
+            return self.error.as_dict()
+        return self.seen["problem"] if self.seen else None
+
+
+class RasterList(QWidget):
+    """Signals: ``changed`` when other rasters are ticked or more is known about one."""
+
+    changed = pyqtSignal()
+
+    def __init__(self, context: Context, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._context = context
+        self._looks: dict[Path, Look] = {}
+        self._known: set[Path] = set()
+        self._is_showing = False
+        self._lines: list[Line] = []
+        self.list = QListWidget()
+        self.list.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setMinimumHeight(120)
+        self.list.itemChanged.connect(self._tick)
+        self.list.currentRowChanged.connect(self._show_details)
+        self.add_button = push_button("Add file…", self._ask_for_files, "Load a raster file into QGIS")
+        self.bands_button = push_button("Bands…", self.edit_bands, "Say what the bands of the selected raster are")
+        self.details = Note()
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.list)
+        layout.addLayout(in_a_row(self.add_button, self.bands_button))
+        layout.addWidget(self.details)
+        project = QgsProject.instance()
+        project.layersAdded.connect(self._show_layers)
+        project.layersRemoved.connect(self._show_layers)
+        project.layerTreeRoot().nameChanged.connect(self._show_layers)
+
+    def unload(self) -> None:
+        """Stop listening to QGIS and to the engine."""
+        project = QgsProject.instance()
+        project.layersAdded.disconnect(self._show_layers)
+        project.layersRemoved.disconnect(self._show_layers)
+        project.layerTreeRoot().nameChanged.disconnect(self._show_layers)
+
+    def refresh(self, known: Collection[Path]) -> None:
+        """Show the layers as they are now, without the files that the project has already."""
+        self._known = set(known)
+        self._show_layers()
+
+    def forget_choices(self) -> None:
+        """Another project is open: nothing is ticked or changed for it yet."""
+        self._looks.clear()
+
+    def choices(self) -> list[RasterChoice]:
+        """The rasters that are ticked, as they are to be read."""
+        return [look.choice for look in self._shown_looks() if look.ticked]
+
+    def reason(self) -> str:
+        """Why the ticked rasters cannot be tiled yet; empty if they can. None ticked is no reason."""
+        for look in self._shown_looks():
+            if look.ticked and look.problem is not None:
+                return f"{look.choice.path.name} cannot be used like this; select it to see why, or untick it."
+            if look.ticked and look.seen is None:
+                return f"Looking at {look.choice.path.name}."
+        return ""
+
+    def add_files(self, paths: Collection[str]) -> None:
+        """Load raster files as layers and tick them."""
+        for text in paths:
+            layer = QgsRasterLayer(text, Path(text).stem)
+            if not layer.isValid():
+                sentence = f"{Path(text).name} cannot be opened as a raster: it is of another kind, or damaged."
+                self._context.messages.error(ImageryError(sentence, hint="Choose a GeoTIFF or the like."))
+                continue
+            path = local_file(layer).path
+            if path is not None:
+                self._look_of(path).ticked = True
+            QgsProject.instance().addMapLayer(layer)
+
+    def edit_bands(self) -> None:
+        """Let the analyst say what the bands of the selected raster are."""
+        look = self._current_look()
+        if look is None or look.first is None:
+            return
+        dialog = BandsDialog(look.first, look.choice, self)
+        if dialog.exec() == QDialog.DialogCode.Accepted and dialog.choice() != look.choice:
+            look.choice = dialog.choice()
+            look.ticked = True
+            self._show_layers()
+        dialog.deleteLater()
+
+    def _ask_for_files(self) -> None:
+        kinds = QgsProviderRegistry.instance().fileRasterFilters()
+        paths, _ = QFileDialog.getOpenFileNames(self, "Add rasters", "", kinds)
+        self.add_files(paths)
+
+    def _look_of(self, path: Path) -> Look:
+        return self._looks.setdefault(path, Look(RasterChoice(path)))
+
+    def _shown_looks(self) -> list[Look]:
+        return [self._look_of(line.path) for line in self._lines if line.path is not None]
+
+    def _current_look(self) -> Look | None:
+        row = self.list.currentRow()
+        path = self._lines[row].path if 0 <= row < len(self._lines) else None
+        return self._look_of(path) if path is not None else None
+
+    def _show_layers(self, *_news: object) -> None:
+        """Show the layers as they are now, with the same raster selected as before."""
+        lines = self._listed()
+        if lines != self._lines:
+            look = self._current_look()
+            self._is_showing = True
+            self._lines = lines
+            self.list.clear()
+            for line in lines:
+                item = QListWidgetItem(line.name, self.list)
+                item.setToolTip(str(line.path or line.reason))
+                if look is not None and line.path == look.choice.path:
+                    self.list.setCurrentItem(item)
+            self._is_showing = False
+        self._tick_the_only_one()
+        self._look_at_ticked()
+        self._show_states()
+
+    def _listed(self) -> list[Line]:
+        """The layers to list; a file that several layers show is listed once."""
+        listed: list[Line] = []
+        seen = set(self._known)
+        for layer in raster_layers():
+            path, reason = local_file(layer)
+            if path is None or path.resolve() not in seen:
+                listed.append(Line(layer.name(), path, reason))
+            if path is not None:
+                seen.add(path.resolve())
+        return sorted(listed, key=lambda line: line.path is None)  # those that cannot be used come last
+
+    def _tick_the_only_one(self) -> None:
+        """With nothing to choose from, the choice is made."""
+        looks = self._shown_looks()
+        if len(looks) == 1 and not self._known and looks[0].asked is None:
+            looks[0].ticked = True
+
+    def _tick(self, item: QListWidgetItem) -> None:
+        if self._is_showing:
+            return
+        path = self._lines[self.list.row(item)].path
+        if path is None:
+            return
+        look = self._look_of(path)
+        look.ticked = item.checkState() == Qt.CheckState.Checked
+        if look.error is not None:
+            look.asked = None  # ticking it again is asking again
+        self.list.setCurrentItem(item)
+        self._look_at_ticked()
+        self._show_states()
+
+    def _look_at_ticked(self) -> None:
+        """Ask the engine about each ticked raster that it was not asked about as it is to be read now."""
+        if not self._context.job.is_open:
+            return
+        tile_size, interpreter = self._context.job.project.tile_size, self._context.engine.interpreter()
+        for look in self._shown_looks():
+            question = Question(look.choice, tile_size, interpreter)
+            if look.ticked and look.asked != question:
+                look.asked, look.seen, look.error = question, None, None
+                self._ask(look, question)
+
+    def _ask(self, look: Look, question: Question) -> None:
+        choice = question.choice
+
+        def answered(results: list[dict[str, Any]] | None, error: QuadratError | None = None) -> None:
+            if look.asked != question:
+                return
+            if isinstance(error, Cancelled):
+                look.asked = None
+                return
+            look.error = error
+            look.seen = results[0] if results else None
+            look.first = look.first or look.seen
+            self._show_states()
+
+        params: dict[str, Any] = {"raster": str(choice.path), "tile_size": question.tile_size_px}
+        said = {"bands": choice.bands, "scale": choice.scale, "offset": choice.offset, "nodata": choice.nodata}
+        params.update({name: value for name, value in said.items() if value is not None})
+        self._context.engine.start(
+            f"Looking at {choice.path.name}",
+            [Call("inspect", params)],
+            on_done=answered,
+            on_failed=lambda error: answered(None, error),
+            quiet=True,
+        )
+
+    def _show_states(self) -> None:
+        """Bring the lines up to date without touching which are there."""
+        self._is_showing = True
+        for row, line in enumerate(self._lines):
+            item = self.list.item(row)
+            if line.path is None:
+                item.setFlags(Qt.ItemFlag.ItemIsSelectable)
+                item.setText(f"{line.name}\n{line.reason.split('. ')[0]}")
+                continue
+            look = self._look_of(line.path)
+            item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsUserCheckable)
+            item.setCheckState(Qt.CheckState.Checked if look.ticked else Qt.CheckState.Unchecked)
+            item.setText(f"{line.name}\n{_state_of(look)}")
+            warns = look.problem or (look.seen and look.seen["geographic"])
+            icon = "/mIconWarning.svg" if warns else "/mIconRaster.svg"
+            item.setIcon(QgsApplication.getThemeIcon(icon))
+        self._is_showing = False
+        self._show_details()
+        self.changed.emit()
+
+    def _show_details(self, *_news: object) -> None:
+        look = self._current_look()
+        self.bands_button.setEnabled(look is not None and look.first is not None)
+        self.details.say(_details_of(look) if look is not None else "")
+
+
+def _state_of(look: Look) -> str:
+    """A raster in a line."""
+    if look.problem is not None:
+        return str(look.problem["message"])
+    if look.seen is None:
+        return "Looking at it" if look.ticked else "Tick it to use it"
+    bands = [band["name"] for band in look.seen["bands"] if band["name"]]
+    number = "1 band" if len(bands) == 1 else f"{len(bands)} bands"
+    return f"{number}: {' '.join(bands)}; {look.seen['tiles']:,} tiles"
+
+
+def _details_of(look: Look) -> str:
+    """A raster in some sentences: what is wrong and what to do, else how it is read."""
+    problem, seen = look.problem, look.seen
+    if problem is not None:
+        if seen is None:
+            return f"{problem['message']} {LOOK_AGAIN}"
+        nameless = not any(band["name"] for band in seen["bands"])
+        return f"{problem['message']} {NAME_THE_BANDS if nameless else problem['hint']}".strip()
+    if seen is None:
+        return ""
+    no_data = "no number means no data" if seen["nodata"] is None else f"{seen['nodata']:g} means no data"
+    number = f"(number {seen['offset']:+g})" if seen["offset"] else "number"
+    lines = [
+        f"{seen['width']:,} × {seen['height']:,} pixels, {seen['crs']}",
+        f"Reflectance = {number} × {seen['scale']:g}; {no_data}",
+    ]
+    return "\n".join([*lines, *([DEGREES] if seen["geographic"] else [])])
