@@ -88,7 +88,7 @@ def draw_score(points: Sequence[CheckedPoint], score_name: str, files: Sequence[
         axes.set_xlabel("labelled tiles")
         axes.set_ylabel(f"{score_name}, validation sample")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
         axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes.set_xlim(left=0)
         axes.set_ylim(max(axes.get_ylim()[0], 0.0), min(axes.get_ylim()[1], 1.0))
