@@ -40,9 +40,11 @@ def kill_again_and_again(project: Path, answers: int, kills: int, seed: int = 0)
     acknowledged: list[str] = []
     lost: list[str] = []
     for life in range(kills):
-        share = (answers - len(acknowledged)) // (kills - life)
+        left = max(1, answers - len(acknowledged))
+        share = left // (kills - life)
+        count = left if life == kills - 1 else rng.randint(max(1, share // 2), max(1, share * 3 // 2))
         before = _history(project)
-        said = _one_life(project, rng.randint(max(1, share // 2), max(1, share * 3 // 2)), rng)
+        said = _one_life(project, count, rng)
         new = _history(project)[len(before) :]
         # The kill may fall between the disk and the acknowledgement: one more is recorded then, never one less.
         lost += [f"life {life}: {line}" for line, there in zip(said, [*new, *[""] * len(said)]) if line != there]
