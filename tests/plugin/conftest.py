@@ -81,3 +81,23 @@ def ready_project(made_projects: Callable[[str, int], Any], tmp_path: Path) -> C
         return copy_project(made_projects(mode, budget), tmp_path / f"{mode} {budget} é 'q'")
 
     return make
+
+
+@pytest.fixture(scope="session")
+def engine(qgis_app: Any) -> Iterator[Any]:
+    """The real engine, started once; a test that kills its worker finds it started again."""
+    from quadrat.plugin.engine.engine import Engine
+
+    engine = Engine(ROOT)
+    yield engine
+    engine.close()
+
+
+@pytest.fixture
+def bench(engine: Any, qgis_iface: Any) -> Iterator[Any]:
+    """Job, engine and workflow without the map's parts."""
+    from .workbench import Workbench
+
+    bench = Workbench(qgis_iface, engine)
+    yield bench
+    bench.close()

@@ -8,28 +8,12 @@ from qgis.PyQt.QtTest import QTest
 
 from quadrat.core.project.classes import ClassDraft
 from quadrat.core.project.results import rounds
-from quadrat.plugin.engine.engine import Engine
 from quadrat.plugin.panels.query import QueryPanel
 from quadrat.plugin.tallies import open_tiles
 from quadrat.plugin.workflow import QuerySettings
 
-from .projects import ROOT
 from .waiting import wait_until
-from .workbench import Workbench, frozen
-
-
-@pytest.fixture(scope="module")
-def engine(qgis_app):
-    engine = Engine(ROOT)
-    yield engine
-    engine.close()
-
-
-@pytest.fixture
-def bench(engine, qgis_iface):
-    bench = Workbench(qgis_iface, engine)
-    yield bench
-    bench.close()
+from .workbench import frozen
 
 
 @pytest.fixture

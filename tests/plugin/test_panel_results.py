@@ -13,29 +13,12 @@ from qgis.PyQt.QtWidgets import QApplication
 
 from quadrat.core.project.results import read_predictions
 from quadrat.core.project.scores import wilson_interval
-from quadrat.plugin.engine.engine import Engine
 from quadrat.plugin.panels.export_dialog import ExportDialog
 from quadrat.plugin.panels.results import ResultsPanel, write_rounds
 from quadrat.plugin.tallies import open_tiles, round_tallies
 from quadrat.plugin.workflow import QuerySettings
 
-from .projects import ROOT
 from .waiting import wait_until
-from .workbench import Workbench
-
-
-@pytest.fixture(scope="module")
-def engine(qgis_app):
-    engine = Engine(ROOT)
-    yield engine
-    engine.close()
-
-
-@pytest.fixture
-def bench(engine, qgis_iface):
-    bench = Workbench(qgis_iface, engine)
-    yield bench
-    bench.close()
 
 
 @pytest.fixture

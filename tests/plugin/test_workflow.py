@@ -7,31 +7,16 @@ from qgis.core import Qgis, QgsVectorLayer
 
 from quadrat.core.project.classes import ClassDraft
 from quadrat.core.project.results import picks_of_round, rounds
-from quadrat.plugin.engine.engine import Engine
 from quadrat.plugin.job import Stage
 from quadrat.plugin.tallies import open_tiles, round_tallies
 from quadrat.plugin.workflow import PrepareRequest, QuerySettings, RasterChoice
 
-from .projects import CLASSES, ROOT, make_scene, truth_of
+from .projects import CLASSES, make_scene, truth_of
 from .projects import ReadyProject as Ready
 from .waiting import wait_until
-from .workbench import Workbench, frozen
+from .workbench import frozen
 
 SUCCESS, WARNING = Qgis.MessageLevel.Success, Qgis.MessageLevel.Warning
-
-
-@pytest.fixture(scope="module")
-def engine(qgis_app):
-    engine = Engine(ROOT)
-    yield engine
-    engine.close()
-
-
-@pytest.fixture
-def bench(engine, qgis_iface):
-    bench = Workbench(qgis_iface, engine)
-    yield bench
-    bench.close()
 
 
 def test_from_a_raster_to_predictions_and_an_export(bench, tmp_path):

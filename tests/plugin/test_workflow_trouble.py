@@ -12,30 +12,15 @@ from qgis.core import Qgis
 
 from quadrat.core.project.classes import ClassDraft
 from quadrat.core.project.results import rounds
-from quadrat.plugin.engine.engine import Engine
 from quadrat.plugin.job import Stage
 from quadrat.plugin.tallies import class_tallies, open_tiles
 from quadrat.plugin.workflow import PrepareRequest, QuerySettings, RasterChoice, Workflow
 
-from .projects import CLASSES, ROOT, make_scene
+from .projects import CLASSES, make_scene
 from .waiting import wait_until
-from .workbench import Workbench, frozen
+from .workbench import frozen
 
 STEPS = ("tile", "embed", "query", "train", "predict", "export")
-
-
-@pytest.fixture(scope="module")
-def engine(qgis_app):
-    engine = Engine(ROOT)
-    yield engine
-    engine.close()
-
-
-@pytest.fixture
-def bench(engine, qgis_iface):
-    bench = Workbench(qgis_iface, engine)
-    yield bench
-    bench.close()
 
 
 @pytest.fixture
