@@ -30,16 +30,17 @@ demo: $(READY)   ## make a landscape, label it by active learning, map it: see w
 pictures: demo   ## make the documentation's pictures again from the demo
 	$(BIN)/python docs/make_pictures.py demo
 
-demo/.label: | $(READY)
+$(LABEL): | $(READY)
 	test -e demo/scene.tif || $(MAKE) demo
-	rm -rf $(LABEL) demo/label.quadrat
+	rm -rf demo/label.quadrat
 	$(BIN)/python -m core init $(LABEL) --classes demo/classes.csv
 	$(BIN)/python -m core tile $(LABEL) demo/scene.tif --validation 0.1
 	$(BIN)/python -m core embed $(LABEL)
 	$(BIN)/python -m core query $(LABEL)
-	@touch $@
 
-qgis: demo/.label  ## open QGIS with the plugin and the demo's landscape ready to label
+qgis:            ## open QGIS with the plugin and the demo's landscape ready to label
+	@$(PYTHON) tests/desktop/desktop.py check
+	@$(MAKE) $(LABEL)
 	$(BIN)/python tests/desktop/desktop.py open project="$(CURDIR)/$(LABEL)"
 
 screenshots: demo  ## make the documentation's pictures of QGIS again

@@ -77,6 +77,7 @@ class Dock(QDockWidget):
             signal.connect(self._refresh_later)
         context.job.project_changed.connect(self.show_stage)
         self.show_stage()
+        self._refresh_soon.start()
 
     @property
     def shown(self) -> Panel:
@@ -89,14 +90,14 @@ class Dock(QDockWidget):
 
     def show_stage(self) -> None:
         """Bring the panel to the front in which the open project goes on."""
-        self.show_panel(PANEL_OF_STAGE[self._context.job.stage])
-
-    def refresh(self) -> None:
-        """Bring the panel in front up to date; a project that cannot be read just now is told, not raised."""
         try:
-            self.shown.refresh()
+            self.show_panel(PANEL_OF_STAGE[self._context.job.stage])
         except QuadratError as error:
             self._context.messages.error(error)
+
+    def refresh(self) -> None:
+        """Bring the panel in front up to date."""
+        self.shown.refresh()
 
     def unload(self) -> None:
         """Let go of everything that would call back after the dock is gone."""
@@ -119,9 +120,11 @@ class EvenTabBar(QTabBar):
         super().__init__(parent)
         self.setUsesScrollButtons(False)
         self.setElideMode(Qt.TextElideMode.ElideNone)
-        if "QTabBar" in QApplication.instance().styleSheet():
-            # QGIS's dark themes pad tabs so generously that six of them do not fit beside a map.
-            self.setStyleSheet("QTabBar::tab { padding-left: 0; padding-right: 0; }")
+        # Styles pad tabs so generously that the names of six of them would be cut off beside a map. QGIS's dark themes
+        # say how high tabs are.
+        is_themed = "QTabBar" in QApplication.instance().styleSheet()
+        height = "" if is_themed else "padding-top: 5px; padding-bottom: 5px;"
+        self.setStyleSheet(f"QTabBar::tab {{ padding-left: 0; padding-right: 0; {height} }}")
 
     def tabSizeHint(self, index: int) -> QSize:  # noqa: N802 - Qt's name
         """As wide as the text and its share of the room that is left."""

@@ -69,6 +69,7 @@ class QuadratPlugin:
         context.overlay.unload()
         context.workflow.unload()
         self.dock.unload()
+        context.messages.unload()
         for action in self.actions:
             self.iface.removePluginRasterMenu(MENU, action)
         self.iface.removeRasterToolBarIcon(self.actions[0])
@@ -111,7 +112,10 @@ class QuadratPlugin:
         assert self.context is not None
         if isinstance(self.dock.shown, (ImageryPanel, QueryPanel)) and not self.context.labelling.active:
             self.dock.show_panel(LabelPanel)
-            self.context.overlay.improve_first_look()
+            try:
+                self.context.overlay.improve_first_look()
+            except QuadratError as error:
+                self.context.messages.error(error)
             self.context.labelling.start()
 
     def _show_engine(self) -> None:

@@ -26,10 +26,15 @@ SECONDS = 8
 
 
 class Messages:
-    """The voice of the plugin. An error stays until it is closed; anything else goes by itself."""
+    """The voice of the plugin. An error stays until it is closed, but is there once however often it happens."""
 
     def __init__(self, iface: Any) -> None:
         self._iface = iface
+
+    def unload(self) -> None:
+        """Take away what is still shown: its buttons would call a plugin that is gone."""
+        for item in self._shown():
+            self._iface.messageBar().popWidget(item)
 
     def info(self, text: str) -> None:
         """Something the analyst may want to know."""
@@ -60,17 +65,27 @@ class Messages:
             return
         text = f"{error.message} {error.hint}".strip()
         QgsMessageLog.logMessage("\n".join(filter(None, (text, error.details))), TAG, Qgis.MessageLevel.Critical)
-        item = self._iface.messageBar().createMessage(TAG, text)
+        bar = self._iface.messageBar()
+        for earlier in self._shown():
+            if earlier.text() == text:
+                bar.popWidget(earlier)
+        item = bar.createMessage(TAG, text)
         if button is not None:
-            _add_button(item, *button)
+            name, act = button
+            _add_button(item, name, lambda: (bar.popWidget(item), act()))
         if error.details:
             _add_button(item, "Details", lambda: self.show_details(error))
-        self._iface.messageBar().pushWidget(item, Qgis.MessageLevel.Critical, 0)
+        bar.pushWidget(item, Qgis.MessageLevel.Critical, 0)
 
     def show_details(self, error: QuadratError) -> None:
         """The details in a window of their own, to be read and copied."""
         dialog = DetailsDialog(error, self._iface.mainWindow())
         dialog.exec()
+        dialog.deleteLater()
+
+    def _shown(self) -> list[Any]:
+        """Our messages that have not been closed yet."""
+        return [item for item in self._iface.messageBar().items() if item.title() == TAG]
 
     def _show(self, text: str, level: Any, seconds: int) -> None:
         QgsMessageLog.logMessage(text, TAG, level)
@@ -97,7 +112,7 @@ class DetailsDialog(QDialog):
         layout.addWidget(buttons)
 
 
-def _add_button(item: Any, text: str, action: Callable[[], None]) -> None:
+def _add_button(item: Any, text: str, action: Callable[[], object]) -> None:
     button = QPushButton(text, item)
     button.clicked.connect(lambda _checked=False: action())
     item.layout().addWidget(button)

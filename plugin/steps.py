@@ -31,7 +31,7 @@ class Step:
 
 
 def reported(method: Callable[..., None]) -> Callable[..., None]:
-    """For methods of the workflow: what goes wrong in the main thread is said in the message bar."""
+    """For methods that a signal or button calls: what goes wrong is said by ``self.messages``, not raised."""
 
     @functools.wraps(method)
     def act(self: Any, *arguments: Any) -> None:

@@ -7,6 +7,7 @@ here in SQL, so that nothing is asked of the engine that it would refuse.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 from ..core.project.results import VALIDATION_SAMPLE, RoundRecord, rounds
@@ -24,8 +25,13 @@ _IS_LABEL = "(l.answer = 'classes' OR (l.answer = 'none' AND ? = 'multi'))"
 
 @dataclass(frozen=True)
 class RoundTally:
-    """One round and what became of it; ``score`` is None until it was checked on labelled validation tiles."""
+    """One round and what became of it.
 
+    ``number`` counts the rounds of query functions as analysts do, who did not ask for those of the validation sample;
+    these have None. ``score`` is None until the round was checked on labelled validation tiles.
+    """
+
+    number: int | None
     record: RoundRecord
     tiles: int
     answered: int
@@ -62,8 +68,10 @@ def round_tallies(project: Project) -> list[RoundTally]:
         )
     }
     score = main_score(project.mode)
+    numbers = itertools.count(1)
     return [
         RoundTally(
+            None if record.strategy == VALIDATION_SAMPLE else next(numbers),
             record,
             *counted.get(record.round_id, (0, 0)),
             labels=record.metrics.get("labels"),
@@ -72,6 +80,15 @@ def round_tallies(project: Project) -> list[RoundTally]:
         )
         for record in rounds(project)
     ]
+
+
+def round_name(project: Project, round_id: int) -> str:
+    """What analysts call a round: ``round 2``, or ``validation``. See :class:`RoundTally`."""
+    ((asked, is_query),) = project.read(
+        "SELECT count(*), coalesce(max(round_id) = ?, 0) FROM rounds WHERE round_id <= ? AND strategy <> ?",
+        (round_id, round_id, VALIDATION_SAMPLE),
+    )
+    return f"round {asked}" if is_query else "validation"
 
 
 def open_tiles(project: Project, *, validation: bool = False) -> list[int]:

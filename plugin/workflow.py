@@ -15,8 +15,9 @@ from typing import Any
 
 from qgis.PyQt.QtCore import QObject, pyqtSignal
 
-from ..core.errors import Cancelled, LearningError, ProjectError, QuadratError
+from ..core.errors import Cancelled, ImageryError, LearningError, ProjectError, QuadratError
 from ..core.project.results import VALIDATION_SAMPLE
+from ..core.project.store import Project
 from . import calls
 from .engine.engine import Engine
 from .engine.task import Call, Results
@@ -24,7 +25,7 @@ from .job import Job
 from .messages import Messages
 from .requests import PrepareRequest, QuerySettings, RasterChoice
 from .steps import Step, do_nothing, reported, when_free
-from .tallies import open_tiles, unanswered, why_nothing_to_learn
+from .tallies import open_tiles, round_name, unanswered, why_nothing_to_learn
 
 __all__ = ["PrepareRequest", "QuerySettings", "RasterChoice", "Workflow"]
 
@@ -195,8 +196,9 @@ class Workflow(QObject):
 
     def _say_round(self, results: Results) -> None:
         asked = calls.asked_in(results)
-        if asked:
-            self.messages.success(f"Round {self._new_round}: {len(asked):,} tiles wait for a label.")
+        if asked and self._new_round is not None:
+            name = round_name(self._job.project, self._new_round).capitalize()
+            self.messages.success(f"{name}: {len(asked):,} tiles wait for a label.")
 
     def may_begin(self) -> bool:
         """Whether a step can begin now; if not, the analyst is told why."""
@@ -287,8 +289,20 @@ class Workflow(QObject):
             return
         project = self._job.project
         self.query_settings = QuerySettings.from_json(project.setting(SETTINGS_KEY))
+        self._say_what_is_missing(project)
         for call in calls.suggest_calls(project, self.query_settings):
             self._ask_quietly("Asking for suggestions", call, self._take_suggestions)
+
+    def _say_what_is_missing(self, project: Project) -> None:
+        missing = [record for record in project.rasters() if project.find_raster(record) is None]
+        if missing:
+            error = ImageryError(
+                f"{', '.join(item.name for item in missing[:3])}: the file is not where it was, so its tiles are not "
+                "on the map. All labels are there.",
+                hint="Say where it is now, in Imagery: Locate…",
+                details="\n".join(record.path for record in missing),
+            )
+            self.messages.error(error)
 
     @reported
     def _leave_project(self) -> None:

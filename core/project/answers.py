@@ -275,7 +275,7 @@ def _tile_problem(answer: Answer, roles: dict[int, str], first_index: int | None
     if first_index is not None:
         return f"the tile is answered twice (first by answer {first_index + 1})"
     if role == "excluded" and answer.kind != "clear":
-        return "the tile is set aside (too much cloud or too few pixels with data)"
+        return "the tile is set aside (too few of its pixels have data)"
     return None
 
 

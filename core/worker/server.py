@@ -93,14 +93,16 @@ class Server:
 
     def read(self) -> None:
         """The reading thread, until standard input closes."""
-        for line in self._channel.lines():
-            try:
-                self._receive(read_request(line))
-            except ProtocolError as error:
-                self._send_error(error.request_id, error)
-        self.stop()
-        time.sleep(PATIENCE_S)
-        os._exit(1)
+        try:
+            for line in self._channel.lines():
+                try:
+                    self._receive(read_request(line))
+                except ProtocolError as error:
+                    self._send_error(error.request_id, error)
+        finally:  # also if the reading itself failed: a worker that hears nothing any more must not stay
+            self.stop()
+            time.sleep(PATIENCE_S)
+            os._exit(1)
 
     def work(self) -> None:
         """The main thread, until nothing more can come."""

@@ -1,7 +1,8 @@
 """Ask the engine from any thread, and wait for the answer.
 
 :class:`EngineClient` is blocking, safe to share between threads and free of Qt. It starts the worker at the first call,
-and again at the next one after it died; whoever waited for a dead worker gets an :class:`EngineError` that says why.
+and again at the next one after it died or failed in a way that nobody foresaw; whoever waited for a dead worker gets an
+:class:`EngineError` that says why.
 A call is stopped by its own ``is_cancelled``: the worker is asked first, and ended only if it does not react.
 """
 
@@ -24,7 +25,7 @@ TICK_S = 0.1
 START_S = 60.0  # the first import of torch from a slow disk
 CANCEL_S = 5.0
 TERMINATE_S = 3.0
-TEST_HINT = "Test the engine's Python in Quadrat's settings, or choose another one there."
+TEST_HINT = "Test the engine's Python in Raster > Quadrat > Engine…, or choose another one there."
 
 
 class EngineClient:
@@ -91,7 +92,9 @@ class EngineClient:
                 raise Cancelled()
         try:
             if self._worker is not None and self._worker.running:
-                return self._worker
+                if not (self._worker.is_worn and self._worker.is_idle):
+                    return self._worker
+                self._worker.end(TERMINATE_S, TERMINATE_S)
             worker = self._start()
             try:
                 self.hello = self._greet(worker, monitor)
@@ -153,7 +156,7 @@ class EngineClient:
                     raise Cancelled() if self._closed or give_up_at is not None else worker.death()
                 if message is not None:
                     if request.answered:
-                        return _result(message)
+                        return _result(worker, message)
                     _pass_on(message, monitor)
                 if give_up_at is None and monitor.is_cancelled():
                     request.cancel()
@@ -173,8 +176,11 @@ def _pass_on(message: Mapping[str, Any], monitor: Monitor) -> None:
         monitor.remark(str(params.get("level", "info")), text)
 
 
-def _result(message: Mapping[str, Any]) -> dict[str, Any]:
+def _result(worker: Worker, message: Mapping[str, Any]) -> dict[str, Any]:
+    """The result of a reply, or its error; one that is none of Quadrat's own may have left modules half loaded."""
     if "error" in message:
-        raise error_from_wire(message["error"])
+        error = error_from_wire(message["error"])
+        worker.is_worn = worker.is_worn or isinstance(error, EngineError)
+        raise error
     result = message.get("result")
     return result if isinstance(result, dict) else {}

@@ -29,7 +29,9 @@ PROBE_S = 30.0
 OUTPUT_BYTES = 65_536
 TICK_S = 0.1
 LAST_WORDS_S = 1.0
-CHOOSE_HINT = "Choose the engine's Python in Quadrat's settings; \"make setup\" in the plugin's folder makes one."
+CHOOSE_HINT = (
+    "Choose the engine's Python in Raster > Quadrat > Engine…; \"make setup\" in the plugin's folder makes one."
+)
 
 # Each of these makes another Python load QGIS's modules, libraries or data files, and crash or compute nonsense.
 _FOREIGN = (

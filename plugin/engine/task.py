@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Union
 
 from qgis.core import QgsTask
-from qgis.PyQt.QtCore import pyqtSignal
+from qgis.PyQt.QtCore import QThreadPool, pyqtSignal
 
 from ...core.errors import Cancelled, QuadratError
 from ...core.monitor import Monitor
@@ -54,7 +54,7 @@ class EngineTask(QgsTask):
     remarked = pyqtSignal(str, str)
 
     def __init__(self, title: str, calls: Sequence[Call], connection: Connection, *, quiet: bool = False) -> None:
-        super().__init__(title, _flags(quiet))
+        super().__init__(title, task_flags(quiet=quiet))
         self.title = title
         self.quiet = quiet
         self.left = threading.Event()  # set when the thread is done with this task, or will never begin
@@ -65,6 +65,10 @@ class EngineTask(QgsTask):
 
     def run(self) -> bool:
         """Make the calls. Called by QGIS in another thread; no exception leaves it."""
+        # The thread only waits, but counts as busy in the pool that also draws the map: two such tasks on a machine
+        # with two cores, and nothing would be drawn until one of them ends.
+        pool = QThreadPool.globalInstance()
+        pool.releaseThread()
         try:
             self._work()
         except QuadratError as error:
@@ -72,6 +76,8 @@ class EngineTask(QgsTask):
         except Exception as error:  # noqa: BLE001 - QGIS would drop it, and the analyst would wait for ever
             self._error = unforeseen(error)
         finally:
+            self._let_go()
+            pool.reserveThread()
             self.left.set()
         return self._error is None
 
@@ -99,6 +105,9 @@ class EngineTask(QgsTask):
                 self.step_done.emit(index, self._results[-1])
             done += call.weight
 
+    def _let_go(self) -> None:
+        """What is left to do in the task's thread when the calls are over."""
+
     def _report(self, fraction: float, message: str) -> None:
         self.setProgress(100 * fraction)
         self.said.emit(fraction, message)
@@ -114,12 +123,9 @@ class Examination(EngineTask):
         calls = (Call("hello", {}), Call("doctor", {"folder": str(folder)}))
         super().__init__("Quadrat: test the engine", calls, connection, quiet=True)
 
-    def run(self) -> bool:
-        """Make the calls and end the worker."""
-        try:
-            return super().run()
-        finally:
-            self.connection.close(PATIENCE_S)
+    def _let_go(self) -> None:
+        """End the worker."""
+        self.connection.close(PATIENCE_S)
 
 
 def unforeseen(error: BaseException) -> QuadratError:
@@ -129,7 +135,7 @@ def unforeseen(error: BaseException) -> QuadratError:
     return QuadratError(sentence, hint="Nothing recorded is lost. Please report the details.", details=trace)
 
 
-def _flags(quiet: bool) -> Any:
+def task_flags(*, quiet: bool) -> Any:
     """No task keeps QGIS from closing; a quiet one is not listed in its task bar (before QGIS 3.26 every one is)."""
     flags = QgsTask.Flag.CanCancel | QgsTask.Flag.CancelWithoutPrompt
     for name in ("Hidden", "Silent") if quiet else ():

@@ -74,6 +74,7 @@ class Worker:
         self._exited = threading.Event()  # the process is gone
         self._ended = threading.Event()  # and everything it said has been read
         self._end_reason = ""
+        self.is_worn = False  # something in it failed that was not foreseen, so the next step had better have another
         pipe = subprocess.PIPE
         self._process = process.start(command, folder, environment, stdin=pipe, stdout=pipe, stderr=pipe)
         self._readers = [self._thread(self._read_messages), self._thread(self._drain_errors)]
@@ -88,6 +89,12 @@ class Worker:
     def pid(self) -> int:
         """Number of the process."""
         return self._process.pid
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for a reply."""
+        with self._lock:
+            return not self._requests
 
     def request(self, method: str, params: Mapping[str, Any]) -> Request:
         """Send a question; what comes back arrives in its inbox, and ENDED when the worker is gone."""

@@ -11,6 +11,7 @@ part only (a thumbnail of it would read all), and nothing is written beside the 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ from qgis.core import (
 )
 
 from ...core.project.records import RasterRecord
+from ..engine.task import task_flags
 
 Stretch = tuple[float, float]
 
@@ -132,7 +134,7 @@ class _MeasuringTask(QgsTask):
         jobs: dict[tuple[str, int], QgsRasterDataProvider],
         on_done: Callable[[_MeasuringTask, dict[tuple[str, int], Stretch]], None],
     ) -> None:
-        super().__init__("Quadrat: contrast of the image", QgsTask.Flag.CanCancel)
+        super().__init__("Quadrat: contrast of the image", task_flags(quiet=True))
         self.keys = tuple(jobs)
         self._jobs = jobs
         self._on_done = on_done
@@ -168,7 +170,8 @@ def measure_stretch(
             left, top = extent.xMinimum() + column * pixel_width, extent.yMaximum() - row * pixel_height
             window = QgsRectangle(left, top - height * pixel_height, left + width * pixel_width, top)
             block = provider.block(band, window, width, height)
-            values += [block.value(pixel) for pixel in range(width * height) if not block.isNoData(pixel)]
+            numbers = (block.value(pixel) for pixel in range(width * height) if not block.isNoData(pixel))
+            values += filter(math.isfinite, numbers)
     if not values:
         return None
     values.sort()
@@ -204,7 +207,7 @@ def _shown(layer: QgsRasterLayer, index: int, stored: float) -> float:
 
 def _hide_nodata(layer: QgsRasterLayer, record: RasterRecord, indices: tuple[int, ...]) -> None:
     """Make the number that the project knows as "no data" transparent where the file itself does not say it."""
-    if record.nodata is None:
+    if record.nodata is None or math.isnan(record.nodata):  # QGIS draws nothing where a pixel is no number
         return
     provider = layer.dataProvider()
     for index in indices:

@@ -180,7 +180,11 @@ class Labelling(QObject):
         if session is None:
             return False
         canvas = self._iface.mapCanvas()
-        self._view = TileView(canvas, self._job.project)
+        try:
+            self._view = TileView(canvas, self._job.project)
+        except QuadratError as error:
+            self._messages.error(error)
+            return False
         self._tool = LabelMapTool(canvas)
         self._tool.clicked.connect(self._on_click)
         self._tool.dragged.connect(self._on_drag)

@@ -55,6 +55,7 @@ _HIDDEN_AT_FIRST = ("uncertainty",)
 _IN_THE_WAY = ("predictions", "uncertainty")
 
 _SETTLING_MS = 50
+_RETRY_MS = 5000
 
 # Fifths of the tiles, from the least to the most uncertain.
 _UNCERTAINTY_STEPS = """
@@ -76,9 +77,11 @@ class Overlay(QObject):
         self._composite: str | None = None
         self._in_the_way: list[str] = []
         self._answered: set[int] = set()
+        self._has_to_adopt = False
+        self._to_renew: set[str] = set()
         self._portions: deque[Portion] = deque()
         self._settling = QTimer(self, singleShot=True, interval=_SETTLING_MS)
-        self._next_step = QTimer(self, singleShot=True, interval=0)
+        self._next_step = QTimer(self, singleShot=True)
         self._links: list[tuple[Any, Callable[..., None]]] = [
             (job.project_changed, self._on_project_changed),
             (job.about_to_close, self._take_down),
@@ -143,9 +146,7 @@ class Overlay(QObject):
     def _on_project_changed(self) -> None:
         if self._job.is_open:
             self._group.open(f"Quadrat: {self._job.project.path.stem}")
-            for layer in QgsProject.instance().mapLayers().values():
-                if self._is_ours(layer):
-                    self._group.adopt(layer, replace=self._group.key_of(layer) in ROLES)
+            self._has_to_adopt = True
             self._bring_up_to_date()
 
     def _on_rounds_changed(self) -> None:
@@ -172,15 +173,14 @@ class Overlay(QObject):
 
     def _renew(self, *roles: str) -> None:
         """Read all tiles of some layers again."""
-        if self._job.is_open and self._job.project.has_tiles():
-            for role in roles:
-                self._plan(role, all_tiles(self._job.project))
-            self._bring_up_to_date()
+        self._to_renew.update(roles)
+        self._bring_up_to_date()
 
     def _take_down(self) -> None:
         self._settling.stop()
         self._next_step.stop()
         self._answered.clear()
+        self._to_renew.clear()
         self._portions.clear()
         self._composite_view.close()
         self._composite = None
@@ -191,10 +191,34 @@ class Overlay(QObject):
 
     def _bring_up_to_date(self) -> None:
         """Take one step towards what should be there; the others follow when the event loop has had its turn."""
-        if self._job.is_open:
-            with contextlib.suppress(ProjectError):  # whoever works on the project reports that it cannot be read
-                if self._add_a_layer(self._job.project) or self._fill_a_layer(self._job.project):
-                    self._next_step.start()
+        if not self._job.is_open:
+            return
+        project = self._job.project
+        try:
+            self._adopt_layers(project)
+            if self._add_a_layer(project) or self._plan_to_renew(project) or self._fill_a_layer(project):
+                self._next_step.start(0)
+        except ProjectError:  # whoever works on the project reports that it cannot be read
+            self._next_step.start(_RETRY_MS)
+
+    def _adopt_layers(self, project: Project) -> None:
+        """Take over the layers of a saved QGIS project, once."""
+        if self._has_to_adopt:
+            records = {_raster_key(record): record for record in project.rasters()}
+            self._has_to_adopt = False
+            for layer in QgsProject.instance().mapLayers().values():
+                if self._is_ours(layer, records):
+                    self._group.adopt(layer, replace=self._group.key_of(layer) in ROLES)
+
+    def _plan_to_renew(self, project: Project) -> bool:
+        """Cut into portions what has to be read again; False if there is nothing."""
+        if not self._to_renew or not project.has_tiles():
+            return False
+        tiles = all_tiles(project)
+        for role in sorted(self._to_renew):
+            self._plan(role, tiles)
+        self._to_renew.clear()
+        return True
 
     def _plan(self, role: str, tiles: Tiles) -> None:
         if self._group.layer(role) is not None:
@@ -204,15 +228,16 @@ class Overlay(QObject):
         """Bring the next portion of tiles up to date; False if there is none."""
         if not self._portions:
             return False
-        role, tiles = self._portions.popleft()
+        role, tiles = self._portions[0]
         layer = self._group.layer(role)
         if layer is not None:
             layer.update_tiles(project, tiles)
-            if not any(portion.role == role for portion in self._portions):
-                layer.updateExtents()
-                if role == "uncertainty":
-                    self._restyle(role)
-                layer.triggerRepaint()
+        self._portions.popleft()  # not before it was read
+        if layer is not None and not any(portion.role == role for portion in self._portions):
+            layer.updateExtents()
+            if role == "uncertainty":
+                self._restyle(role)
+            layer.triggerRepaint()
         return True
 
     def _add_a_layer(self, project: Project) -> bool:
@@ -255,13 +280,12 @@ class Overlay(QObject):
             self._group.give_up(key)
         return True
 
-    def _is_ours(self, layer: QgsMapLayer) -> bool:
+    def _is_ours(self, layer: QgsMapLayer, records: dict[str, RasterRecord]) -> bool:
         """Whether a layer was made by an overlay, now or earlier, and shows what the open project has."""
-        key, project = self._group.key_of(layer), self._job.project
-        records = {_raster_key(record): record for record in project.rasters()}
+        key = self._group.key_of(layer)
         if key not in records:
             return key in ROLES
-        path = project.find_raster(records[key])
+        path = self._job.project.find_raster(records[key])
         return path is not None and layer.isValid() and _shows(layer, path)
 
     def _find_raster_layer(self, record: RasterRecord) -> QgsRasterLayer | None:

@@ -10,10 +10,12 @@ nothing. Going back, undoing or clicking a tile ends the rest.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from ...core.errors import QuadratError
 from ...core.project.answers import Answer, can_redo, can_undo, record_answers, redo, undo
 from ...core.project.database import utc_now
 from ...core.project.results import VALIDATION_SAMPLE
@@ -218,7 +220,7 @@ class LabelingSession:
 
     def next_open(self) -> Outcome:
         """The next asked tile without an answer, from the first one again after the last."""
-        tile = self._next_open_tile()
+        tile = self._unanswered_tile()
         if tile is None:
             return Outcome(message="Every asked tile has an answer.")
         if tile == self.current:
@@ -277,7 +279,7 @@ class LabelingSession:
             return self._nothing_to_answer()
         self._record([self.current.tile_id], kind, class_ids, self.current.round_id)
         changed = (self.current.tile_id,)
-        self._enter(self._next_open_tile())
+        self._enter(self._unanswered_tile())
         return Outcome(changed)
 
     def _answer_selection(self, kind: str, class_ids: tuple[int, ...]) -> Outcome:
@@ -290,7 +292,7 @@ class LabelingSession:
         self._record(changed, kind, class_ids, rounds.pop() if len(rounds) == 1 else None)
         self.clear_selection()
         if self.current in chosen:
-            self._enter(self._next_open_tile())
+            self._enter(self._unanswered_tile())
         rest = f"; {_tiles(kept)} kept the answer from before" if kept else ""
         return Outcome(changed, f"{_tiles(len(changed))} answered{rest}.")
 
@@ -322,14 +324,14 @@ class LabelingSession:
 
     def _enter(self, tile: AskedTile | None, *, remember: bool = True) -> None:
         """Show a tile, or rest."""
+        if tile is not None and tile.tile_id not in self._places:
+            self._reread([tile.tile_id])  # may fail, when nothing has changed yet
         if remember and self.current is not None and self.current != tile:
             self._visited.append(self.current.tile_id)
         self.current = tile
         self.selection = ()
         if tile is not None:
             self._position = self._places.get(tile.tile_id, self._position)
-            if tile.tile_id not in self._places:
-                self._reread([tile.tile_id])
         self._reset_toggles()
         self._shown_at = self._clock()
 
@@ -355,6 +357,15 @@ class LabelingSession:
         if place is not None:
             return self.tiles[place]
         return self._next_open_tile() or (self.tiles[0] if self.tiles else None)
+
+    def _unanswered_tile(self) -> AskedTile | None:
+        """The next open tile; one that somebody else answered meanwhile, perhaps in another QGIS, is passed over."""
+        while (tile := self._next_open_tile()) is not None:
+            with contextlib.suppress(QuadratError):  # what was read before holds
+                self._reread([tile.tile_id])
+            if self.is_open(tile):
+                break
+        return tile
 
     def _next_open_tile(self) -> AskedTile | None:
         start = self._position + 1

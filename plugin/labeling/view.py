@@ -42,11 +42,11 @@ class TileView:
         self._project = project
         self._rasters: dict[int, RasterRecord] = {}
         self._transforms: dict[int, QgsCoordinateTransform] = {}
+        self.read_rasters()  # may fail, when nothing is on the map yet
         self._outline = _outline_band(canvas)
         self._selection = polygon_band(canvas)
         self._shown: AskedTile | None = None
         self._selected: Sequence[AskedTile] = ()
-        self.read_rasters()
         canvas.destinationCrsChanged.connect(self.redraw)
         QgsProject.instance().transformContextChanged.connect(self.redraw)
 

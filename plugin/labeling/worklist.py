@@ -40,7 +40,7 @@ class AskedTile:
 
     @property
     def is_set_aside(self) -> bool:
-        """Whether the tile cannot be answered: too much cloud, or too few pixels with data."""
+        """Whether the tile cannot be answered, because too few of its pixels have data."""
         return self.role == "excluded"
 
     def is_open_with(self, answer: GivenAnswer | None) -> bool:

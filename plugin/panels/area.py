@@ -25,6 +25,7 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.gui import QgsMapCanvas, QgsMapLayerComboBox
+from qgis.PyQt import sip
 from qgis.PyQt.QtCore import pyqtSignal
 from qgis.PyQt.QtWidgets import QCheckBox, QComboBox, QStackedWidget, QVBoxLayout, QWidget
 
@@ -37,9 +38,10 @@ LAYER_NAME = "area"
 
 
 class AreaChooser(QWidget):
-    """Signals: ``changed`` when another area is chosen, drawn or cleared."""
+    """Signals: ``changed`` when another area is chosen, drawn or cleared; ``drawing`` when the map is drawn on."""
 
     changed = pyqtSignal()
+    drawing = pyqtSignal()
 
     def __init__(self, canvas: QgsMapCanvas, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -87,6 +89,7 @@ class AreaChooser(QWidget):
 
     def draw(self) -> None:
         """Give the analyst the tool to draw with."""
+        self.drawing.emit()
         if self._tool is None:
             self._tool = AreaTool(self._canvas)
             self._tool.drawn.connect(self._keep)
@@ -132,9 +135,9 @@ class AreaChooser(QWidget):
     def unload(self) -> None:
         """Take everything off the map; a file that is being written is of no use any more."""
         self._canvas.destinationCrsChanged.disconnect(self._show_drawn)
-        for task in self._tasks:
+        tasks, self._tasks = self._tasks, set()
+        for task in tasks:
             task.cancel()
-        self._tasks = set()
         if self._tool is not None:
             self._put_tool_back()
             self._tool.close()
@@ -195,7 +198,7 @@ class AreaChooser(QWidget):
         if self._tool is not None and self._canvas.mapTool() is self._tool:
             before, self._tool_before = self._tool_before, None
             self._canvas.unsetMapTool(self._tool)
-            if before is not None:
+            if before is not None and not sip.isdeleted(before):
                 self._canvas.setMapTool(before)
         self._show_drawn()
 

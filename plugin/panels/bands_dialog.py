@@ -97,7 +97,7 @@ class BandsDialog(QDialog):
             combo.setCurrentIndex(combo.findData(name))
         for name, edit in self.number_edits.items():
             value = getattr(choice, name)
-            edit.setText("" if value is None else f"{value:g}")
+            edit.setText("" if value is None else repr(value))
 
     def _make_table(self) -> QTableWidget:
         table = QTableWidget(len(self.combos), 2)
@@ -127,7 +127,7 @@ class BandsDialog(QDialog):
         for name, edit in self.number_edits.items():
             found = self._seen[name]
             nothing = "as found: none" if name == "nodata" else "not known"
-            edit.setPlaceholderText(nothing if found is None else f"as found: {found:g}")
+            edit.setPlaceholderText(nothing if found is None else f"as found: {found!r}")
             numbers.addRow(NUMBERS[name], edit)
         layout = QVBoxLayout(self)
         layout.addWidget(Note("Which Sentinel-2 band is each band of the file? Wrong bands make wrong maps."))

@@ -6,6 +6,8 @@ from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
 from ..context import Context
+from ..messages import Messages
+from ..steps import reported
 
 
 class Panel(QWidget):
@@ -50,8 +52,14 @@ class Panel(QWidget):
     def unload(self) -> None:
         """Stop listening to whatever outlives the panel."""
 
+    @property
+    def messages(self) -> Messages:
+        """Where to say what went wrong."""
+        return self.context.messages
+
+    @reported
     def refresh(self) -> None:
-        """Show what to do, or why nothing can be done; then the state."""
+        """Show what to do, or why nothing can be done; a project that cannot be read just now is told, not raised."""
         reason = self.blocked()
         self._reason.setText(reason)
         self._reason.setVisible(bool(reason))

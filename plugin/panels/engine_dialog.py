@@ -30,7 +30,7 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from ...core.errors import Cancelled, QuadratError
+from ...core.errors import QuadratError
 from ..engine.connection import Connection
 from ..engine.engine import Engine
 from ..engine.environment import CHOOSE_HINT
@@ -92,9 +92,9 @@ class EngineDialog(QDialog):
         self._show_note()
 
     def accept(self) -> None:
-        """Use this Python from now on. Work in progress goes on if it is the same one."""
+        """Use this Python from now on. If it is the same one, its worker and what that keeps in memory stay."""
         chosen = self._chosen()
-        if chosen != self._engine.interpreter() or not self._engine.busy:
+        if chosen != self._engine.interpreter():
             self._engine.use_interpreter(None if chosen == self._engine.found_interpreter() else chosen)
         super().accept()
 
@@ -189,7 +189,7 @@ class EngineDialog(QDialog):
             self._show_outcome(findings_of(*results))
 
     def _on_bad(self, task: Examination, error: QuadratError) -> None:
-        if task is self._test and not isinstance(error, Cancelled):
+        if task is self._test:
             self._test = None
             self._error = error
             self._show_testing(False)

@@ -17,6 +17,7 @@ from ..context import Context
 from ..engine.task import Call
 from ..job import Stage
 from ..requests import PrepareRequest
+from ..steps import reported
 from .area import AreaChooser
 from .base import Panel
 from .prepare_options import PrepareOptions
@@ -81,7 +82,7 @@ class ImageryPanel(Panel):
         self._ask_for_encoders()
         self.size_note.say(f"Tiles of {project.tile_size} × {project.tile_size} pixels, as the project was made for.")
         self.area.refresh(project.path)
-        self.rasters.refresh(self.in_project.show_project(project))
+        self.rasters.refresh(self.in_project.show_project(project), project.tile_size)
         self._enable_button()
 
     def unload(self) -> None:
@@ -102,6 +103,7 @@ class ImageryPanel(Panel):
         except QuadratError as error:  # there is no folder to write it into
             self._fail(error)
 
+    @reported
     def _hand_over(self, project: Project, area: Path | None) -> None:
         self._is_writing_area = False
         if self.context.job.is_open and self.context.job.project is project:
@@ -125,6 +127,7 @@ class ImageryPanel(Panel):
         self.context.messages.error(error)
         self._enable_button()
 
+    @reported
     def _enable_button(self) -> None:
         reason = self._why_not() if self.context.job.is_open else ""
         self.reason.say(reason)

@@ -29,6 +29,8 @@ from ..labeling.keys import Command
 from ..labeling.labelling import SHOW_REASON, SHOW_SUGGESTION
 from ..labeling.session import LabelingSession
 from ..labeling.worklist import Progress, answers_of, progress_of, work_list
+from ..steps import reported
+from ..tallies import round_name
 from .base import Panel
 from .class_list import ClassList
 from .selection_bar import SelectionBar
@@ -159,7 +161,7 @@ class LabelPanel(Panel):
         self._show_composites()
 
     def _show_progress(self, progress: Progress) -> None:
-        of_round = f", round {progress.round_id}" if progress.round_id else ""
+        of_round = f", {round_name(self.context.job.project, progress.round_id)}" if progress.round_id else ""
         self.progress_text.say(f"{progress.answered:,} of {progress.asked:,} answered{of_round}")
         self.progress_bar.setMaximum(max(progress.asked, 1))
         self.progress_bar.setValue(progress.answered)
@@ -174,9 +176,13 @@ class LabelPanel(Panel):
             button.deleteLater()
         self.composites = {}
         for place, name in enumerate(names):
-            button = _button(name, partial(self.context.overlay.show_composite, name))
+            button = _button(name, partial(self._show_composite, name))
             self._view_grid.addWidget(button, place // _VIEWS_IN_A_ROW, place % _VIEWS_IN_A_ROW)
             self.composites[name] = button
+
+    @reported
+    def _show_composite(self, name: str) -> None:
+        self.context.overlay.show_composite(name)
 
     def _make_work(self) -> QWidget:
         """All that is there only while labelling."""

@@ -18,7 +18,7 @@ from qgis.PyQt.QtWidgets import (
 )
 
 from ...core.errors import QuadratError
-from ...core.project.results import rounds
+from ...core.project.results import VALIDATION_SAMPLE, rounds
 from .. import settings
 from ..context import Context
 from .base import Panel
@@ -128,7 +128,8 @@ class ProjectPanel(Panel):
         self.details.size.say(f"{project.tile_size} px")
         self.details.tiles.say(tiles if usable or counts["excluded"] else "none yet: choose imagery next")
         self.details.answered.say(f"{answered:,}")
-        self.details.rounds.say(f"{len(rounds(project)):,}")
+        asked = [record for record in rounds(project) if record.strategy != VALIDATION_SAMPLE]
+        self.details.rounds.say(f"{len(asked):,}")
 
     def _show_folder(self) -> None:
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.context.job.project.path.parent)))

@@ -252,6 +252,4 @@ def _last_round(tallies: list[RoundTally]) -> str:
     instead = f" in place of {last.record.strategy}" if chosen_by != last.record.strategy else ""
     moment = QDateTime.fromString(last.record.created_at, Qt.DateFormat.ISODateWithMs).toLocalTime()
     when = QLocale().toString(moment, QLocale.FormatType.ShortFormat)
-    return (
-        f"Round {last.record.round_id}: {_tiles(last.tiles)} by {chosen_by}{instead}, {when}; {last.answered} answered."
-    )
+    return f"Round {last.number}: {_tiles(last.tiles)} by {chosen_by}{instead}, {when}; {last.answered} answered."

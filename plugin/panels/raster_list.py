@@ -79,6 +79,7 @@ class RasterList(QWidget):
         self._context = context
         self._looks: dict[Path, Look] = {}
         self._known: set[Path] = set()
+        self._tile_size_px = 0
         self._is_showing = False
         self._lines: list[Line] = []
         self.list = QListWidget()
@@ -107,9 +108,10 @@ class RasterList(QWidget):
         project.layersRemoved.disconnect(self._show_layers)
         project.layerTreeRoot().nameChanged.disconnect(self._show_layers)
 
-    def refresh(self, known: Collection[Path]) -> None:
-        """Show the layers as they are now, without the files that the project has already."""
+    def refresh(self, known: Collection[Path], tile_size_px: int) -> None:
+        """Show the layers as they are now, for a project with such tiles and without the files that it has already."""
         self._known = set(known)
+        self._tile_size_px = tile_size_px
         self._show_layers()
 
     def forget_choices(self) -> None:
@@ -201,9 +203,9 @@ class RasterList(QWidget):
         return sorted(listed, key=lambda line: line.path is None)  # those that cannot be used come last
 
     def _tick_the_only_one(self) -> None:
-        """With nothing to choose from, the choice is made."""
+        """With nothing to choose from, the choice is made; not while others that were chosen are being cut."""
         looks = self._shown_looks()
-        if len(looks) == 1 and not self._known and looks[0].asked is None:
+        if len(looks) == 1 and not self._context.engine.busy and not self._known and looks[0].asked is None:
             looks[0].ticked = True
 
     def _tick(self, item: QListWidgetItem) -> None:
@@ -222,11 +224,11 @@ class RasterList(QWidget):
 
     def _look_at_ticked(self) -> None:
         """Ask the engine about each ticked raster that it was not asked about as it is to be read now."""
-        if not self._context.job.is_open:
+        if not self._context.job.is_open or not self._tile_size_px:
             return
-        tile_size, interpreter = self._context.job.project.tile_size, self._context.engine.interpreter()
+        interpreter = self._context.engine.interpreter()
         for look in self._shown_looks():
-            question = Question(look.choice, tile_size, interpreter)
+            question = Question(look.choice, self._tile_size_px, interpreter)
             if look.ticked and look.asked != question:
                 look.asked, look.seen, look.error = question, None, None
                 self._ask(look, question)

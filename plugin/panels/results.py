@@ -14,6 +14,7 @@ from qgis.PyQt.QtWidgets import QFileDialog, QLabel, QWidget
 
 from ...core.errors import ProjectError
 from ..context import Context
+from ..steps import reported
 from ..tallies import ClassTally, RoundTally, class_tallies, round_tallies, score_in_words, why_nothing_to_learn
 from .base import Panel
 from .class_table import swatch
@@ -28,8 +29,9 @@ NO_SCORE = (
     "(in Query), then ask for the next round."
 )
 ROUND_HEADERS = ("#", "Function", "Done", "Labels", "Score", "s")
+ROUND_FACTS = ("round", "round_id", "function", "created_at", "seed", "encoder", "budget", "tiles", "answered")
 ROUND_TIPS = (
-    "Round",
+    "Round; those of the validation sample are not counted",
     "Query function that was asked for",
     "Answered tiles / tiles asked for",
     "Labels that the model learnt from after the round",
@@ -134,6 +136,7 @@ class ResultsPanel(Panel):
 
         self.context.workflow.draw_curve(dark, show)
 
+    @reported
     def _export(self) -> None:
         project = self.context.job.project
         counts = project.counts()
@@ -173,6 +176,7 @@ class ResultsPanel(Panel):
         path = Path(self._exported["path"])
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(path if path.is_dir() else path.parent)))
 
+    @reported
     def _export_table(self) -> None:
         project = self.context.job.project
         start = str(project.path.with_name(f"{project.path.stem}_rounds.csv"))
@@ -197,16 +201,16 @@ def write_rounds(path: Path, tallies: Sequence[RoundTally]) -> None:
     names = sorted({name for t in tallies for name, value in t.record.metrics.items() if not isinstance(value, list)})
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["round", "function", "created_at", "seed", "encoder", "budget", "tiles", "answered", *names])
+        writer.writerow([*ROUND_FACTS, *names])
         for t in tallies:
             r = t.record
-            facts = [r.round_id, r.strategy, r.created_at, r.seed, r.encoder, r.budget, t.tiles, t.answered]
+            facts = [t.number, r.round_id, r.strategy, r.created_at, r.seed, r.encoder, r.budget, t.tiles, t.answered]
             writer.writerow([*facts, *(r.metrics.get(name) for name in names)])
 
 
 def _round_row(tally: RoundTally) -> tuple[str, ...]:
     return (
-        str(tally.record.round_id),
+        "" if tally.number is None else str(tally.number),
         tally.record.strategy,
         f"{tally.answered}/{tally.tiles}",
         "" if tally.labels is None else str(tally.labels),

@@ -72,11 +72,21 @@ def open_desktop(options: Mapping[str, Any]) -> int:
     Raises:
         DesktopError: there is no display or no QGIS.
     """
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        raise DesktopError("There is no display here. Run it in a graphical session, or `make screenshots` without.")
+    check_desktop()
     with tempfile.TemporaryDirectory(prefix="quadrat-desktop-") as folder:
         command, environment = _qgis(Path(folder), "open_project", options, "default", keep_qt=True)
         return subprocess.call(command, env=environment)
+
+
+def check_desktop() -> None:
+    """See whether a desktop could be opened for a person.
+
+    Raises:
+        DesktopError: there is no display or no QGIS.
+    """
+    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise DesktopError("There is no display here. Run it in a graphical session, or `make screenshots` without.")
+    _program("qgis", "qgis python3-qgis qgis-providers")
 
 
 def _qgis(
@@ -137,7 +147,10 @@ def _judge(answer: Path, log: Path, status: int | None, timeout_s: float) -> dic
 def main() -> int:
     """Drive a desktop from the shell."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("script", help="a module of tests/desktop/driven, or `open` for a desktop to use by hand")
+    parser.add_argument(
+        "script",
+        help="a module of tests/desktop/driven, `open` for a desktop to use by hand, or `check` whether that could be",
+    )
     parser.add_argument("options", nargs="*", metavar="NAME=VALUE", help="what the script is told")
     parser.add_argument("--out", type=Path, default=Path("build") / "desktop", help="where pictures and logs go")
     parser.add_argument("--theme", default="default", help='QGIS\'s theme, such as "Night Mapping"')
@@ -146,6 +159,9 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that QGIS is ended as well
     options = dict(option.split("=", 1) for option in chosen.options)
     try:
+        if chosen.script == "check":
+            check_desktop()
+            return 0
         if chosen.script == "open":
             return open_desktop(options)
         out = chosen.out.resolve()

@@ -126,6 +126,23 @@ def test_an_error_of_the_engine_is_raised_as_what_it_was(client, kind, expected)
     }
 
 
+@pytest.mark.parametrize(("kind", "is_replaced"), [("unforeseen", True), ("machine", True), ("imagery", False)])
+def test_a_worker_in_which_something_unforeseen_failed_is_replaced(client, kind, is_replaced):
+    client.call("echo")
+    first = client.pid
+    waiting = InBackground(client, "work")
+    assert waiting.begun.wait(30)
+    with pytest.raises(QuadratError):
+        client.call("refuse", {"kind": kind})
+    client.call("echo")
+    assert client.pid == first, "somebody still waits for it"
+    waiting.stop.set()
+    waiting.wait()
+    assert client.call("echo", {"a": 1}) == {"a": 1}
+    assert (client.pid != first) == is_replaced
+    assert is_gone(first) == is_replaced
+
+
 def test_what_is_no_message_is_logged_and_harms_nothing(client, tmp_path):
     remarks = []
     client.call("chatter", on_log=lambda *remark: remarks.append(remark))

@@ -88,6 +88,7 @@ def test_the_numbers_are_those_of_the_project(panel, bench, scored):
     assert column(panel.classes, 1) == [str(counts[item.class_id]) for item in classes]
     assert column(panel.classes, 2) == [str(predicted.count(item.class_id)) for item in classes]
     first, *_ = round_tallies(bench.project)
+    assert column(panel.rounds, 0) == ["1", "", "2"]
     assert column(panel.rounds, 1) == ["margin", "validation", "margin"]
     assert column(panel.rounds, 2) == ["8/8", "6/6", "0/5"]
     assert column(panel.rounds, 3) == ["8", "", ""]
@@ -119,7 +120,7 @@ def test_a_table_can_be_copied_and_exported(panel, bench, scored, tmp_path):
     panel.rounds.setFocus()
     panel.rounds.selectAll()
     panel.rounds.copy_action.trigger()
-    assert QApplication.clipboard().text().split("\n")[1].split("\t")[:3] == ["2", "validation", "6/6"]
+    assert QApplication.clipboard().text().split("\n")[1].split("\t")[:3] == ["", "validation", "6/6"]
     panel.classes.clearSelection()
     assert panel.classes.text().split("\n")[0] == "Class\tLabelled\tPredicted"
     out = tmp_path / "rounds é.csv"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from quadrat.core.project.answers import Answer, record_answers
-from quadrat.core.project.results import TilePrediction, rounds, set_round_metrics, write_predictions
+from quadrat.core.project.results import TilePrediction, record_round, rounds, set_round_metrics, write_predictions
 from quadrat.core.project.store import Project
 from quadrat.plugin.tallies import (
     class_tallies,
     open_tiles,
+    round_name,
     round_tallies,
     score_in_words,
     unanswered,
@@ -37,6 +38,16 @@ def test_an_answer_of_any_kind_closes_a_tile_but_a_skipped_one_may_be_asked_agai
     assert unanswered(project, "pool") == project.counts()["pool"] - 2
     (tally,) = round_tallies(project)
     assert (tally.tiles, tally.answered, tally.score) == (8, 4, None)
+
+
+def test_rounds_are_counted_without_those_of_the_validation_sample(project):
+    (first,) = rounds(project)
+    more = {"parameters": {}, "seed": 0, "encoder": None, "budget": 1, "picks": [], "metrics": {}}
+    sample = record_round(project, strategy="validation", **more)
+    second = record_round(project, strategy="margin", **more)
+    assert [tally.number for tally in round_tallies(project)] == [1, None, 2]
+    names = [round_name(project, number) for number in (first.round_id, sample, second)]
+    assert names == ["round 1", "validation", "round 2"]
 
 
 def test_a_skipped_validation_tile_is_answered(project):

@@ -75,7 +75,7 @@ class Analyst:
             dialog.use_file(str(classes))
         else:
             self.choose(dialog.list_combo, classes)
-        yield Until(lambda: dialog.mode == mode and dialog.path == Path(path), "what was typed")
+        yield Until(lambda: dialog.mode == mode and dialog.path.name == Path(path).name, "what was typed")
         yield Until(dialog.ok_button.isEnabled, "OK")
         if seen is not None:
             seen(dialog)

@@ -42,7 +42,7 @@ def steps(options):
 def _begin(analyst, demo, out):
     """The dialog for a new project, and the panels Imagery and Classes of the project that it makes."""
     yield from analyst.new_project(
-        demo / "harbour.gpkg", classes=str(demo / "classes.csv"), seen=lambda dialog: picture(dialog, out / "new.png")
+        "harbour.gpkg", classes=str(demo / "classes.csv"), seen=lambda dialog: picture(dialog, out / "new.png")
     )
     yield from analyst.go_to("imagery")
     yield Until(analyst.panel("imagery").prepare_button.isEnabled, "the engine to look at the raster")
