@@ -1,4 +1,4 @@
-"""File names that GDAL would not understand as they are meant.
+"""File names that GDAL would not understand as they are meant, and questions about files that may go unanswered.
 
 pyogrio takes ``!`` for the border of an archive and reads what follows ``;`` as the parameters of an address, so such a
 name leads to another file than the one meant. Nothing is written anywhere before the name is checked.
@@ -6,11 +6,27 @@ name leads to another file than the one meant. Nothing is written anywhere befor
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from .errors import UsageError
 
 MISREAD = ("!", ";", "\n", "\r")
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a file is there; False too where that cannot be found out: no permission, a drive that is gone."""
+    return os.path.isfile(path)  # noqa: PTH113 - pathlib raises in these cases
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a folder is there, as :func:`is_file`."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def exists(path: str | Path) -> bool:
+    """Whether anything is there, as :func:`is_file`."""
+    return os.path.exists(path)  # noqa: PTH110
 
 
 def split_layer(path: str | Path) -> tuple[Path, str]:

@@ -112,10 +112,6 @@ class QuadratPlugin:
         assert self.context is not None
         if isinstance(self.dock.shown, (ImageryPanel, QueryPanel)) and not self.context.labelling.active:
             self.dock.show_panel(LabelPanel)
-            try:
-                self.context.overlay.improve_first_look()
-            except QuadratError as error:
-                self.context.messages.error(error)
             self.context.labelling.start()
 
     def _show_engine(self) -> None:

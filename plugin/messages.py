@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from qgis.core import Qgis, QgsMessageLog
+from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import (
     QApplication,
     QDialog,
@@ -101,7 +102,9 @@ class DetailsDialog(QDialog):
         self.resize(640, 360)
         layout = QVBoxLayout(self)
         for text in filter(None, (error.message, error.hint)):
-            layout.addWidget(QLabel(text, wordWrap=True))
+            label = QLabel(text, wordWrap=True)
+            label.setTextFormat(Qt.TextFormat.PlainText)
+            layout.addWidget(label)
         self.text = QPlainTextEdit("\n".join(filter(None, (error.message, error.hint, error.details))))
         self.text.setReadOnly(True)
         layout.addWidget(self.text)

@@ -8,6 +8,7 @@ from qgis.core import QgsProject
 from qgis.PyQt.QtCore import QObject
 
 from ..core.errors import ProjectError, QuadratError
+from ..core.paths import is_file
 from . import settings
 from .job import Job
 from .messages import Messages
@@ -54,7 +55,7 @@ class Persistence(QObject):
 
     def _open(self, path: Path) -> None:
         try:
-            if not path.is_file():
+            if not is_file(path):
                 raise ProjectError(
                     f"The Quadrat project {path.name} of this QGIS project is not at its place any more.",
                     hint="Open it from where it is now in Quadrat's project panel.",

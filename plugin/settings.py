@@ -6,6 +6,8 @@ from pathlib import Path
 
 from qgis.core import QgsSettings
 
+from ..core.paths import is_file
+
 _PREFIX = "quadrat/"
 RECENT_PROJECTS = 8
 
@@ -32,7 +34,7 @@ def write_flag(name: str, value: bool) -> None:
 
 def recent_projects() -> list[Path]:
     """Projects that were open lately and are still there, the latest first."""
-    return [path for path in map(Path, filter(None, read("recent").split("\n"))) if path.is_file()]
+    return [path for path in map(Path, filter(None, read("recent").split("\n"))) if is_file(path)]
 
 
 def remember_project(path: Path) -> None:

@@ -37,12 +37,11 @@ WORTH_ANOTHER_TRY = ("engine", "project")
 class Workflow(QObject):
     """The steps of the work on the open project.
 
-    Signals: ``started(title)`` and ``finished(title)`` of each step, however it ended; ``round_ready(round_id)`` when
+    Signals: ``finished(title)`` of each step, however it ended; ``round_ready(round_id)`` when
     newly asked tiles can be labelled, suggestions included (also for a validation round asked for by itself);
     ``suggestions_changed``; ``exported(result)`` with the result of the protocol's ``export``.
     """
 
-    started = pyqtSignal(str)
     finished = pyqtSignal(str)
     suggestions_changed = pyqtSignal()
     round_ready = pyqtSignal(int)
@@ -221,7 +220,6 @@ class Workflow(QObject):
                 act()
             self.finished.emit(step.title)
 
-        self.started.emit(step.title)
         self._engine.start(
             step.title,
             step.calls,
@@ -316,9 +314,11 @@ class Workflow(QObject):
         self.suggestions = {}
         self.query_settings = QuerySettings()
 
+    @reported
     def _on_busy(self, busy: bool) -> None:
         """Begin the round that waited, unless the step before it has asked for tiles already."""
         if self._next_round_waits and not busy:
+            is_asked = bool(open_tiles(self._job.project))
             self._next_round_waits = False
-            if not open_tiles(self._job.project):
+            if not is_asked:
                 self.next_round()

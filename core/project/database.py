@@ -143,6 +143,7 @@ class Connector:
         self._log_index = path.with_name(path.name + "-shm")
         self._log_seen: tuple[int, int] | None = None
         self._presence: Presence | None = None
+        self._is_lost = False
         self._connection: sqlite3.Connection | None = self._connect()
 
     def get(self) -> sqlite3.Connection:
@@ -153,18 +154,27 @@ class Connector:
         """
         if self._connection is None:
             raise sqlite3.ProgrammingError("the project is closed")
-        if self._connection.in_transaction:
+        if not self._is_lost and self._connection.in_transaction:
             return self._connection
         current = self._log_identity()
-        if self._log_seen is not None and current != self._log_seen:
-            self._connection.close()
-            self._connection = self._connect()
+        if self._is_lost or (self._log_seen is not None and current != self._log_seen):
+            self._connect_again(self._connection)
             current = self._log_identity()
         if current is None:  # a first read opens the log, if the file is in WAL mode
             self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             current = self._log_identity()
         self._log_seen = current
         return self._connection
+
+    def _connect_again(self, old: sqlite3.Connection) -> None:
+        """Replace the connection; if that fails now, because the file is away, the next call tries again."""
+        self._is_lost = True
+        old.close()
+        if self._presence is not None:
+            self._presence.end()
+            self._presence = None
+        self._connection = self._connect()
+        self._is_lost = False
 
     def reopen(self) -> None:
         """Connect again after :meth:`close`."""

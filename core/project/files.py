@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import ProjectError
+from ..paths import exists, is_folder
 from .classes import ClassDraft
 from .database import translated
 from .geopackage import create_container, has_table, register_attributes
@@ -42,7 +43,7 @@ def check_is_free(path: Path) -> None:
         )
     if os.path.lexists(path):
         raise _exists(path)
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise ProjectError(f"There is no folder {path.parent}.", hint="Make it first, or choose another.")
     if not os.access(path.parent, os.W_OK):
         raise ProjectError(
@@ -57,9 +58,9 @@ def check_is_sqlite(path: Path, *, writable: bool) -> None:
     Raises:
         ProjectError: missing, a folder, unreadable, no SQLite file, or read-only although ``writable`` is wanted.
     """
-    if path.is_dir():
+    if is_folder(path):
         raise ProjectError(f"{path.name} is a folder, not a project.", hint=_CHOOSE_ANOTHER)
-    if not path.exists():
+    if not exists(path):
         raise ProjectError(f"There is no project {path}.", hint=_CHOOSE_ANOTHER)
     try:
         with path.open("rb") as file:
@@ -75,7 +76,7 @@ def check_is_sqlite(path: Path, *, writable: bool) -> None:
     if writable and not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
         raise ProjectError(
             f"{path.name} cannot be changed, because the file or its folder is read-only.",
-            hint="Make both writable, copy the project to a folder of your own, or open it for reading only.",
+            hint="Make both writable, or copy the project to a folder of your own.",
         )
 
 

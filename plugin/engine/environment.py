@@ -21,6 +21,7 @@ from typing import Any
 
 from ...core.errors import Cancelled
 from ...core.monitor import SILENT
+from ...core.paths import is_file, is_folder
 from . import process
 from .errors import EngineError, how_it_ended
 
@@ -75,7 +76,7 @@ def find_interpreter(configured: str | Path | None, plugin_folder: Path) -> Path
     for folder in (plugin_folder / ".venv", engine_folder(os.environ)):
         for place in ("bin/python", "Scripts/python.exe"):
             # Not resolved: the link's own folder is what makes it the Python of its environment.
-            if (folder / place).is_file():
+            if is_file(folder / place):
                 return folder / place
     return None
 
@@ -126,11 +127,11 @@ def check_interpreter(path: str | Path, is_cancelled: Callable[[], bool] = SILEN
 
 
 def _check_file(path: Path) -> None:
-    if path.is_dir():
-        inside = next((item for item in ("bin/python", "Scripts/python.exe") if (path / item).is_file()), None)
+    if is_folder(path):
+        inside = next((item for item in ("bin/python", "Scripts/python.exe") if is_file(path / item)), None)
         hint = f"Choose the program in it: {path / inside}" if inside else CHOOSE_HINT
         raise EngineError(f"{path} is a folder, not a program.", hint=hint)
-    if not path.is_file():
+    if not is_file(path):
         raise EngineError(f"There is no program {path}.", hint=_sandbox_hint() or CHOOSE_HINT)
     if not os.access(path, os.X_OK):
         raise EngineError(f"{path} is not a program, or you may not run it.", hint=CHOOSE_HINT)

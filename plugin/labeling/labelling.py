@@ -240,6 +240,8 @@ class Labelling(QObject):
             self._messages.info(outcome.message)
         if outcome.changed:
             self._tell(outcome.changed)
+        if self.next_round_waits and self.session is session and session.current is None:
+            self._enter_round()  # the last validation tile of the round before has its answer
         self.current_changed.emit()
 
     def _tell(self, tile_ids: Sequence[int]) -> None:

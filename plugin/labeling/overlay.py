@@ -117,6 +117,8 @@ class Overlay(QObject):
     def make_way(self, is_labelling: bool) -> None:
         """Hide what covers the image or tells what the model thinks while tiles are labelled; then show it again."""
         if is_labelling:
+            with contextlib.suppress(ProjectError):  # whoever works on the project reports that it cannot be read
+                self._improve_first_look()
             self._in_the_way = [role for role in _IN_THE_WAY if self._group.is_visible(role)]
         for role in self._in_the_way:
             self.set_visible(role, not is_labelling)
@@ -131,7 +133,7 @@ class Overlay(QObject):
         rasters = [(record, self._find_raster_layer(record)) for record in self._job.project.rasters()]
         self._restyle_rasters([(record, layer) for record, layer in rasters if layer is not None])
 
-    def improve_first_look(self) -> None:
+    def _improve_first_look(self) -> None:
         """Show the first composite on rasters that QGIS shows by their first three bands, whatever these are."""
         rasters = [(record, self._find_raster_layer(record)) for record in self._job.project.rasters()]
         self._restyle_rasters([(record, layer) for record, layer in rasters if layer and _has_first_look(layer)])

@@ -234,7 +234,7 @@ class LabelingSession:
         if tile is None:
             return Outcome(message="There is no such tile in the project.")
         if tile.is_set_aside:
-            return Outcome(message="This tile is set aside: it has too much cloud or too few pixels with data.")
+            return Outcome(message="This tile is set aside: too few of its pixels have data.")
         if tile == self.current:
             return self.clear_selection()
         self._enter(tile)
@@ -351,11 +351,14 @@ class LabelingSession:
         return next(iter(find_tiles(self._project, [tile_id])), None)
 
     def _first_tile(self) -> AskedTile | None:
-        """Where the analyst stopped if that is still asked, else the first open tile, else the first."""
+        """Where the analyst stopped if that is still open, else the next open tile after it, else the first tile.
+
+        The place is written when labelling stops, so after a crash it is an old one, and its tile has an answer.
+        """
         stored = self._project.setting(POSITION)
         place = self._places.get(int(stored)) if stored and stored.isdigit() else None
         if place is not None:
-            return self.tiles[place]
+            self._position = place - 1
         return self._next_open_tile() or (self.tiles[0] if self.tiles else None)
 
     def _unanswered_tile(self) -> AskedTile | None:

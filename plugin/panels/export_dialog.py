@@ -15,6 +15,7 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
+from ...core.paths import exists, is_folder
 from .widgets import Note, in_a_row, push_button
 
 LAYERS = {
@@ -91,7 +92,7 @@ class ExportDialog(QDialog):
             return f"The name must end in {ending}."
         if not ending and target.suffix:
             return "The name of a folder of chips must have no dot."
-        if ending and target.is_dir():
+        if ending and is_folder(target):
             return "There is a folder of this name. Choose another name."
         return ""
 
@@ -131,9 +132,9 @@ class ExportDialog(QDialog):
 
     def _show_state(self) -> None:
         problem = self.problem()
-        exists = not problem and self._target().exists()
-        self.note.say(problem or ("An earlier export of this name is replaced." if exists else ""))
-        self.export_button.setText("Replace" if exists else "Export")
+        replaces = not problem and exists(self._target())
+        self.note.say(problem or ("An earlier export of this name is replaced." if replaces else ""))
+        self.export_button.setText("Replace" if replaces else "Export")
         self.export_button.setEnabled(not problem)
 
 

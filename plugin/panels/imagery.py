@@ -11,7 +11,7 @@ from typing import Any
 
 from qgis.PyQt.QtWidgets import QLabel, QWidget
 
-from ...core.errors import QuadratError
+from ...core.errors import Cancelled, QuadratError
 from ...core.project.store import Project
 from ..context import Context
 from ..engine.task import Call
@@ -59,6 +59,8 @@ class ImageryPanel(Panel):
         self.in_project.located.connect(self.context.workflow.relocate)
         self.rasters.changed.connect(self._enable_button)
         self.area.changed.connect(self._enable_button)
+        # Both take Enter, Backspace and Esc on the map.
+        self.area.drawing.connect(self.context.labelling.stop)
 
     def blocked(self) -> str:
         """Without a project there is nothing to prepare for."""
@@ -153,4 +155,9 @@ class ImageryPanel(Panel):
         def show(results: list[dict[str, Any]]) -> None:
             self.options.show_encoders(results[0]["encoders"], results[0]["default"])
 
-        self.context.engine.start("Looking for encoders", [Call("encoders", {})], on_done=show, quiet=True)
+        def ask_again(error: QuadratError) -> None:
+            if isinstance(error, Cancelled):  # the engine was restarted; a Python that fails is not asked again
+                self._asked_for_encoders = None
+
+        calls = [Call("encoders", {})]
+        self.context.engine.start("Looking for encoders", calls, on_done=show, on_failed=ask_again, quiet=True)

@@ -82,6 +82,7 @@ class LabelPanel(Panel):
         for widget in (self.work, self.tool_button):
             widget.hide()
         self.form.addWidget(self.work, _FIRST)
+        self.form.addLayout(self._view_grid)
         self.suggestion_check = self._make_check("Show suggestion", SHOW_SUGGESTION)
         self.reason_check = self._make_check("Show why", SHOW_REASON)
         self.form.addLayout(_row(self.suggestion_check, self.reason_check))
@@ -127,6 +128,7 @@ class LabelPanel(Panel):
         self.start_button.setText("Start labelling" if session is None else "Stop labelling (Esc)")
         self.tool_button.setVisible(session is not None and not self._labelling.has_tool)
         self.work.setVisible(session is not None)
+        self._show_composites()
         if session is None:
             project = self.context.job.project
             tiles = work_list(project)
@@ -158,7 +160,6 @@ class LabelPanel(Panel):
         self.buttons[Command.UNDO].setEnabled(session.can_undo)
         self.buttons[Command.REDO].setEnabled(session.can_redo)
         self.zoom_button.setEnabled(tile is not None)
-        self._show_composites()
 
     def _show_progress(self, progress: Progress) -> None:
         of_round = f", {round_name(self.context.job.project, progress.round_id)}" if progress.round_id else ""
@@ -204,7 +205,6 @@ class LabelPanel(Panel):
         layout.addWidget(self.classes, _FIRST)
         layout.addLayout(_row(*(self.buttons[command] for command, _, _ in _ANSWERS)))
         layout.addLayout(_row(*(self.buttons[command] for command, _, _ in _MOVES), self.zoom_button))
-        layout.addLayout(self._view_grid)
         # Below the buttons, because its height differs from tile to tile and buttons must stay where they are.
         layout.addWidget(self.reason)
         layout.addStretch(1)

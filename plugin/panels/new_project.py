@@ -25,7 +25,7 @@ from qgis.PyQt.QtWidgets import (
 )
 
 from ...core.errors import QuadratError
-from ...core.paths import check_name
+from ...core.paths import check_name, exists
 from ...core.project.classes import ClassDraft, check_class_list, read_class_list
 from ...core.project.files import check_is_free
 from ...core.project.palette import KEYS, colours
@@ -249,4 +249,4 @@ def usual_folder() -> Path:
 
 def _free_path(folder: Path) -> Path:
     names = ["labels.gpkg", *(f"labels-{number}.gpkg" for number in range(2, 100))]
-    return next((folder / name for name in names if not (folder / name).exists()), folder / names[0])
+    return next((folder / name for name in names if not exists(folder / name)), folder / names[0])

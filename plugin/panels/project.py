@@ -45,8 +45,12 @@ class ProjectPanel(Panel):
         self.recent.itemActivated.connect(self._open_recent)
         self.details = _ProjectDetails()
         self.folder_button = push_button("Show in file manager", self._show_folder)
+        self.layers_button = push_button(
+            "Show layers", self._show_layers, "Bring back layers of this project that were removed from the map"
+        )
         self.close_button = push_button("Close", self.context.job.close, "Close the project; nothing is lost")
-        self.details.form.addRow(in_a_row(self.folder_button, self.close_button))
+        self.details.form.addRow(in_a_row(self.folder_button))
+        self.details.form.addRow(in_a_row(self.layers_button, self.close_button))
         self.engine_note = Note()
         self.engine_button = push_button("Engine…", self._show_engine, "Choose and test the Python that computes")
         self.form.addLayout(in_a_row(self.new_button, self.open_button))
@@ -130,6 +134,9 @@ class ProjectPanel(Panel):
         self.details.answered.say(f"{answered:,}")
         asked = [record for record in rounds(project) if record.strategy != VALIDATION_SAMPLE]
         self.details.rounds.say(f"{len(asked):,}")
+
+    def _show_layers(self) -> None:
+        self.context.overlay.show_layers()
 
     def _show_folder(self) -> None:
         QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.context.job.project.path.parent)))

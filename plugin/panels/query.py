@@ -79,6 +79,8 @@ class QueryPanel(Panel):
             self._show_settings(settings)
         self.state.say(_last_round(round_tallies(project)))
         reason = why_nothing_to_learn(project)
+        if not self._offer().get("needs_predictions", True):
+            reason = ""  # this function chooses without a model
         self.cold_start.say(f"{reason} Until then, typical tiles of every kind are chosen." if reason else "")
         self._show_buttons(project)
         self.encoder.say(_encoder(project))
@@ -202,10 +204,13 @@ class QueryPanel(Panel):
         self._remember()
 
     def _remember(self, *_value: object) -> None:
-        if not self._filling:
-            settings = self.settings()
-            self._shown = (self.context.job.project.path, settings)
-            self.context.workflow.remember(settings)
+        job = self.context.job
+        # A field that was being edited tells its value when it loses the focus, perhaps after its project has gone.
+        if self._filling or not job.is_open or self._shown[:1] != (job.project.path,):
+            return
+        settings = self.settings()
+        self._shown = (job.project.path, settings)
+        self.context.workflow.remember(settings)
 
     def _show_buttons(self, project: Project) -> None:
         busy = self.context.engine.busy

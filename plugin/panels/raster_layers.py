@@ -8,7 +8,7 @@ from typing import NamedTuple
 from qgis.core import QgsMapLayer, QgsProject, QgsProviderRegistry, QgsRasterLayer
 
 from ...core.errors import UsageError
-from ...core.paths import check_name
+from ...core.paths import check_name, is_file
 
 # What QGIS calls the sources of rasters that are no files.
 _SOURCES = {
@@ -50,7 +50,7 @@ def local_file(layer: QgsMapLayer) -> LocalFile:
     path = Path(text)
     if parts.get("layerName") or not path.is_absolute():
         return LocalFile(None, f"This is one of several images in a file. {_SAVE_IT}")
-    if not path.is_file():
+    if not is_file(path):
         return LocalFile(None, "Its file is not there any more. Put it back, or remove the layer.")
     try:
         check_name(path)

@@ -207,6 +207,7 @@ class RasterList(QWidget):
         looks = self._shown_looks()
         if len(looks) == 1 and not self._context.engine.busy and not self._known and looks[0].asked is None:
             looks[0].ticked = True
+            self.list.setCurrentRow(next(row for row, line in enumerate(self._lines) if line.path is not None))
 
     def _tick(self, item: QListWidgetItem) -> None:
         if self._is_showing:

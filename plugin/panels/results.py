@@ -13,6 +13,7 @@ from qgis.PyQt.QtGui import QDesktopServices, QPalette
 from qgis.PyQt.QtWidgets import QFileDialog, QLabel, QWidget
 
 from ...core.errors import ProjectError
+from ...core.paths import is_folder
 from ..context import Context
 from ..steps import reported
 from ..tallies import ClassTally, RoundTally, class_tallies, round_tallies, score_in_words, why_nothing_to_learn
@@ -174,7 +175,7 @@ class ResultsPanel(Panel):
 
     def _open_folder(self) -> None:
         path = Path(self._exported["path"])
-        QDesktopServices.openUrl(QUrl.fromLocalFile(str(path if path.is_dir() else path.parent)))
+        QDesktopServices.openUrl(QUrl.fromLocalFile(str(path if is_folder(path) else path.parent)))
 
     @reported
     def _export_table(self) -> None:

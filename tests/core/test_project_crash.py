@@ -106,6 +106,26 @@ def test_answers_are_kept_although_another_part_of_the_program_closed_the_file_a
 
 
 @posix
+def test_a_project_that_is_away_for_a_while_says_so_and_works_when_it_is_back(path):
+    with Project.open(path) as project:
+        say(project, Answer(1, "skip"))
+        aside = path.parent / "aside"
+        aside.mkdir()
+        files = list(path.parent.glob("p.gpkg*"))
+        for file in files:
+            file.rename(aside / file.name)
+        for _ in range(2):
+            with pytest.raises(ProjectError, match="cannot be opened"):
+                current_answers(project)
+        for file in files:
+            (aside / file.name).rename(file)
+        assert list(current_answers(project)) == [1]
+        say(project, Answer(2, "skip"))
+    with Project.open(path, writable=False) as other:
+        assert list(current_answers(other)) == [1, 2]
+
+
+@posix
 def test_a_quota_is_told_and_earlier_answers_stay(path):
     code = """
 import resource

@@ -14,6 +14,7 @@ from quadrat.core.project.classes import ClassDraft
 from quadrat.plugin.context import Context
 from quadrat.plugin.engine.engine import Engine
 from quadrat.plugin.job import Job
+from quadrat.plugin.labeling.labelling import Labelling
 from quadrat.plugin.messages import Messages
 from quadrat.plugin.workflow import Workflow
 
@@ -52,7 +53,7 @@ class Window(QMainWindow):
 
 @contextmanager
 def surroundings(engine: Engine | None = None) -> Iterator[Context]:
-    """A context without the map's parts, taken down in the order in which the plugin does it.
+    """A context without layers on the map, taken down in the order in which the plugin does it.
 
     An ``engine`` that is given stays as it is, for its worker takes seconds to start.
     """
@@ -63,9 +64,11 @@ def surroundings(engine: Engine | None = None) -> Iterator[Context]:
     engine = engine or own
     messages = Messages(window)
     workflow = Workflow(job, engine, messages)
+    labelling = Labelling(window, job, workflow, messages)
     try:
-        yield Context(window, job, engine, workflow, None, None, messages)
+        yield Context(window, job, engine, workflow, None, labelling, messages)
     finally:
+        labelling.unload()
         if own is not None:
             own.close()
         job.close()
