@@ -81,8 +81,8 @@ class LabelPanel(Panel):
         self.work = self._make_work()
         for widget in (self.work, self.tool_button):
             widget.hide()
-        self.form.addWidget(self.work, _FIRST)
         self.form.addLayout(self._view_grid)
+        self.form.addWidget(self.work, _FIRST)
         self.suggestion_check = self._make_check("Show suggestion", SHOW_SUGGESTION)
         self.reason_check = self._make_check("Show why", SHOW_REASON)
         self.form.addLayout(_row(self.suggestion_check, self.reason_check))

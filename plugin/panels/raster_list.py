@@ -168,7 +168,10 @@ class RasterList(QWidget):
         return [self._look_of(line.path) for line in self._lines if line.path is not None]
 
     def _current_look(self) -> Look | None:
+        """The raster whose line is selected; where none is, the only one."""
         row = self.list.currentRow()
+        if row < 0 and len(self._shown_looks()) == 1:
+            return self._shown_looks()[0]
         path = self._lines[row].path if 0 <= row < len(self._lines) else None
         return self._look_of(path) if path is not None else None
 
@@ -207,7 +210,6 @@ class RasterList(QWidget):
         looks = self._shown_looks()
         if len(looks) == 1 and not self._context.engine.busy and not self._known and looks[0].asked is None:
             looks[0].ticked = True
-            self.list.setCurrentRow(next(row for row, line in enumerate(self._lines) if line.path is not None))
 
     def _tick(self, item: QListWidgetItem) -> None:
         if self._is_showing:

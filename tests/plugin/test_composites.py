@@ -235,3 +235,16 @@ def test_the_overlay_shows_composites_on_its_own_and_on_the_analysts_layers(
         assert bands_shown(own) == (3, 2, 1)
         assert own.dataProvider().dataType(1) == Qgis.DataType.UInt16
     assert layer_called("my image") == own
+
+
+def test_pixels_that_are_no_numbers_do_not_disturb_the_stretch(qgis_app, tmp_path, pixels):
+    path = str(tmp_path / "nan.tif")
+    data = gdal.GetDriverByName("GTiff").Create(path, 100, 100, 1, gdal.GDT_Float32)
+    band = pixels[0].astype(np.float32)
+    band[::3] = np.nan
+    data.GetRasterBand(1).WriteArray(band)
+    data.FlushCache()
+    del data
+    layer = QgsRasterLayer(path)
+    low, high = measure_stretch(layer.dataProvider(), 1)
+    assert (low, high) == pytest.approx(np.nanpercentile(band, (2, 98)), rel=0.1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from qgis.core import QgsApplication
-from qgis.PyQt.QtCore import QEvent, QEventLoop
+from qgis.PyQt.QtCore import QEvent, QEventLoop, QRunnable, QThreadPool
 
 from quadrat.core.errors import Cancelled, ProjectError, QuadratError
 from quadrat.plugin.engine import client as client_module
@@ -266,3 +266,23 @@ def test_the_log_lies_in_qgiss_profile_and_names_the_program_that_was_started(st
     run(stand_in, ECHO)
     log = Path(QgsApplication.qgisSettingsDirPath()) / "quadrat" / "engine.log"
     assert f"start: {stand_in.interpreter()} -m core worker" in log.read_text("utf-8")
+
+
+def test_work_that_waits_for_the_engine_leaves_its_threads_to_the_map(stand_in):
+    for _ in range(QThreadPool.globalInstance().maxThreadCount() + 1):
+        stand_in.start("Waiting", [Call("work", {})], quiet=True)
+    wait_until(lambda: stand_in.pid is not None)
+    drawn = threading.Event()
+    QThreadPool.globalInstance().start(_Drawing(drawn))
+    wait_until(drawn.is_set, "a thread of the pool")
+
+
+class _Drawing(QRunnable):
+    """What the map does in the same pool."""
+
+    def __init__(self, done: threading.Event) -> None:
+        super().__init__()
+        self._done = done
+
+    def run(self) -> None:
+        self._done.set()

@@ -29,8 +29,10 @@ from qgis.PyQt.QtWidgets import (
 )
 
 from quadrat.core.project.answers import Answer, record_answers
+from quadrat.core.project.results import Pick, record_round
 from quadrat.core.project.store import Project
 from quadrat.plugin.labeling.session import POSITION
+from quadrat.plugin.labeling.worklist import work_list
 
 from .labeling_desk import SET_ASIDE, activate, copy_of, large_project, sitting_at
 from .waiting import wait_until
@@ -524,3 +526,28 @@ def test_nothing_is_left_after_unloading(ready_project):
         for signal in (desk.workflow.round_ready, desk.workflow.suggestions_changed):
             assert desk.workflow.receivers(signal) == 0
         desk.labelling.unload = lambda: None  # the desk unloads too
+
+
+def test_a_round_that_came_while_validation_tiles_were_left_is_entered_after_the_last_of_them(desk):
+    def ask(tile_ids, strategy):
+        picks = [Pick(tile_id, rank, None, "a reason") for rank, tile_id in enumerate(tile_ids, start=1)]
+        facts = {"parameters": {}, "seed": 0, "encoder": None, "budget": len(picks), "metrics": {}}
+        return record_round(desk.project, strategy=strategy, picks=picks, **facts)
+
+    desk.labelling.stop()
+    asked = {tile.tile_id for tile in work_list(desk.project)}
+    checks = desk.tile_ids("validation")[:1]
+    ask(checks, "validation")
+    desk.labelling.start()
+    for _ in range(len(asked) + 1):
+        if desk.tile_id not in checks:
+            desk.type("1")
+        elif any(desk.session.is_open(tile) for tile in desk.session.tiles if tile.tile_id not in checks):
+            desk.press(Qt.Key.Key_Right, CONTROL)
+            desk.type("1")
+    assert desk.tile_id in checks
+    fresh = [tile_id for tile_id in desk.tile_ids("pool") if tile_id not in asked][:2]
+    desk.workflow.round_ready.emit(ask(fresh, "margin"))
+    assert desk.labelling.next_round_waits
+    desk.type("2")
+    assert desk.tile_id in fresh

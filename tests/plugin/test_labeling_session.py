@@ -427,3 +427,12 @@ def test_answers_and_classes_that_changed_elsewhere_are_seen_after_reloading(pro
     session.reload([tile_id])
     assert session.answer.class_ids == (3,)
     assert rounds(project)[0].round_id == session.progress.round_id
+
+
+def test_a_tile_that_was_answered_since_the_last_stop_is_not_shown_again_after_a_crash(project):
+    session = session_of(project)
+    session.go_to(session.tiles[2].tile_id)
+    session.save_position()
+    record_answers(project, [Answer(session.tiles[2].tile_id, "unsure")], annotator="anna", source="map")
+    again = session_of(project)
+    assert again.current == again.tiles[3]

@@ -450,3 +450,29 @@ def test_the_encoders_come_from_the_engine(panel, folder):
     assert combo.currentData() == "statistics"
     panel.options.use_encoder(str(folder / "my weights.pth"))
     assert panel.options.encoder == str(folder / "my weights.pth")
+
+
+def test_numbers_that_were_given_come_back_with_all_their_digits(context, folder):
+    seen = {
+        "bands": [{"index": 1, "description": "", "name": "B02"}],
+        "scale": 0.0001,
+        "offset": 0.0,
+        "nodata": None,
+    }
+    choice = RasterChoice(folder / "x.tif", scale=0.000123456789, nodata=-3.4028234663852886e38)
+    assert BandsDialog(seen, choice).choice() == choice
+
+
+def test_drawing_an_area_ends_labelling_which_takes_the_same_keys(panel, ready_project):
+    context = panel.context
+    context.job.open(ready_project().path)
+    context.labelling.start()
+    assert context.labelling.active
+    panel.area.combo.setCurrentIndex(DRAWN)
+    click(panel.area.draw_button)
+    assert not context.labelling.active
+    canvas = context.iface.mapCanvas()
+    for x, y in ((50, 50), (150, 50), (150, 150)):
+        QTest.mouseClick(canvas.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(x, y))
+    QTest.mouseDClick(canvas.viewport(), Qt.MouseButton.LeftButton, pos=QPoint(150, 150))
+    assert "3 corners" in panel.area.drawn_note.said

@@ -157,3 +157,12 @@ def test_everything_fits_into_a_narrow_dock(panel, bench, ready_project):
     panel.strategy.activated.emit(panel.strategy.currentIndex())
     panel.advanced.setCollapsed(False)
     assert panel.minimumSizeHint().width() <= 340
+
+
+def test_a_field_that_tells_its_value_after_its_project_has_gone_changes_nothing(panel, bench, ready_project, tmp_path):
+    opened(panel, bench, ready_project(budget=0).path)
+    bench.job.create(tmp_path / "other.gpkg", [ClassDraft("Water")], "single", 64)
+    panel.budget.setValue(7)
+    assert bench.workflow.query_settings.budget == 64
+    bench.job.close()
+    panel.budget.setValue(8)
