@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import quadrat
+from quadrat.core.project.store import Project
+
+from ..core.job import answer, ids
+from ..core.scene_factory import CLASSES, make_scene
 
 ROOT = Path(quadrat.__file__).parent
 GENEROUS_S = 60.0
@@ -112,3 +116,21 @@ class WorkerClient:
     def _read_errors(self) -> None:
         for line in self.process.stderr:
             self.errors += line
+
+
+def new_project(folder, mode="single", **scene):
+    """A project file without tiles, and its scene."""
+    made = make_scene(folder, **scene)
+    path = folder / "p.gpkg"
+    Project.create(path, CLASSES, mode).close()
+    return path, made
+
+
+def ready(worker, folder, **scene):
+    """A project with embeddings, made by the worker, with 12 labels and a validation sample that is answered."""
+    path, made = new_project(folder, **scene)
+    worker.call("tile", project=path, rasters=[made.raster], validation=0.25)
+    worker.call("embed", project=path)
+    with Project.open(path) as project:
+        answer(project, made, ids(project, "pool")[:12] + ids(project, "validation"))
+    return path, made

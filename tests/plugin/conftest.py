@@ -101,3 +101,13 @@ def bench(engine: Any, qgis_iface: Any) -> Iterator[Any]:
     bench = Workbench(qgis_iface, engine)
     yield bench
     bench.close()
+
+
+@pytest.fixture
+def desk(ready_project: Callable[..., Any]) -> Iterator[Any]:
+    """An analyst's desk with labelling on, in a project with one class a tile."""
+    from .labeling_desk import sitting_at
+
+    with sitting_at(ready_project("single")) as made:
+        made.labelling.start()
+        yield made

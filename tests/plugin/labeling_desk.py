@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from osgeo import gdal
 from qgis.core import QgsCoordinateReferenceSystem, QgsPointXY, QgsRectangle
-from qgis.gui import QgsMapCanvas
+from qgis.gui import QgsMapCanvas, QgsRubberBand
 from qgis.PyQt.QtCore import QPoint, Qt
 from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QApplication, QWidget
@@ -187,3 +187,14 @@ def copy_of(ready: ReadyProject, folder: Path) -> ReadyProject:
     from .projects import copy_project
 
     return copy_project(ready, folder / "a é 'q'")
+
+
+def bands(desk) -> list[QgsRubberBand]:
+    """What labelling draws on the canvas, as far as it is not empty."""
+    return [item for item in desk.canvas.scene().items() if isinstance(item, QgsRubberBand) and item.numberOfVertices()]
+
+
+def outlined(desk) -> tuple[int, int]:
+    """Row and column of the tile that is outlined."""
+    centre = bands(desk)[0].asGeometry().centroid().asPoint()
+    return int((5300040 - centre.y()) // 640), int((centre.x() - 399960) // 640)

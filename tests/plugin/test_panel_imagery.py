@@ -20,19 +20,17 @@ from qgis.core import (
     QgsVectorLayer,
 )
 from qgis.gui import QgsMapToolPan
-from qgis.PyQt.QtCore import QPoint, QPointF, Qt, QTimer
-from qgis.PyQt.QtGui import QWheelEvent
+from qgis.PyQt.QtCore import QPoint, Qt, QTimer
 from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QApplication, QFileDialog
 
 from quadrat.core.project.store import Project
 from quadrat.plugin.engine.engine import Engine
 from quadrat.plugin.panels.area import DRAWN, LAYER
-from quadrat.plugin.panels.bands_dialog import BandsDialog
 from quadrat.plugin.panels.imagery import ImageryPanel
 from quadrat.plugin.requests import RasterChoice
 
-from .panel_context import CLASSES, click, follow, retype, surroundings
+from .panel_context import CLASSES, click, follow, surroundings
 from .projects import ORIGIN, ROOT, TILE, make_scene, write_raster
 from .waiting import wait_until
 
@@ -244,45 +242,6 @@ def test_a_raster_whose_bands_have_no_names_can_be_used_once_they_are_named(pane
     assert panel.prepare_button.isEnabled()
 
 
-def test_numbers_are_taken_with_a_comma_and_refused_if_they_make_no_sense(context, folder):
-    seen = {
-        "bands": [{"index": 1, "description": "Blau", "name": "B02"}],
-        "scale": 0.0001,
-        "offset": 0.0,
-        "nodata": None,
-    }
-    choice = RasterChoice(folder / "x.tif")
-    dialog = BandsDialog(seen, choice)
-    retype(dialog.number_edits["scale"], "0,0005")
-    assert dialog.choice() == RasterChoice(folder / "x.tif", scale=0.0005)
-    for wrong in ("0", "-1", "many", "inf"):
-        retype(dialog.number_edits["scale"], wrong)
-        assert not dialog.ok_button.isEnabled()
-        assert dialog.reason.said
-    click(dialog.reset_button)
-    assert dialog.choice() == choice
-
-
-def test_the_wheel_does_not_change_a_band(context, folder):
-    seen = {"bands": [{"index": 1, "description": "", "name": "B02"}], "scale": 1, "offset": 0, "nodata": 0}
-    dialog = BandsDialog(seen, RasterChoice(folder / "x.tif"))
-    dialog.show()
-    combo = dialog.combos[0]
-    event = QWheelEvent(
-        QPointF(5, 5),
-        QPointF(5, 5),
-        QPoint(0, -120),
-        QPoint(0, -120),
-        Qt.MouseButton.NoButton,
-        Qt.KeyboardModifier.NoModifier,
-        Qt.ScrollPhase.NoScrollPhase,
-        False,
-    )
-    QApplication.sendEvent(combo, event)
-    assert combo.currentData() == "B02"
-    dialog.close()
-
-
 def test_degrees_are_allowed_with_a_warning(panel, folder):
     pixels = np.full((4, TILE, TILE), 900, np.uint16)
     load(write_raster(folder / "grad.tif", pixels, epsg=4326, transform=(13.0, 1e-4, 0, 46.0, 0, -1e-4)))
@@ -450,17 +409,6 @@ def test_the_encoders_come_from_the_engine(panel, folder):
     assert combo.currentData() == "statistics"
     panel.options.use_encoder(str(folder / "my weights.pth"))
     assert panel.options.encoder == str(folder / "my weights.pth")
-
-
-def test_numbers_that_were_given_come_back_with_all_their_digits(context, folder):
-    seen = {
-        "bands": [{"index": 1, "description": "", "name": "B02"}],
-        "scale": 0.0001,
-        "offset": 0.0,
-        "nodata": None,
-    }
-    choice = RasterChoice(folder / "x.tif", scale=0.000123456789, nodata=-3.4028234663852886e38)
-    assert BandsDialog(seen, choice).choice() == choice
 
 
 def test_drawing_an_area_ends_labelling_which_takes_the_same_keys(panel, ready_project):
