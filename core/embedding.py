@@ -30,6 +30,7 @@ from .imagery.sentinel2 import BANDS
 from .kernels import column_moments
 from .monitor import SILENT, Monitor
 from .project.store import Project, RasterRecord, TileRecord
+from .project.vectors import FOLDER, PARTIAL, ProjectEncoder, encoder_of, remember_encoder, vectors_file
 from .scenes import changed, grid_of, has_changed, open_scene
 
 ENCODED_ROLES = ("pool", "validation")
@@ -68,7 +69,7 @@ class _Part:
 
     @property
     def partial(self) -> Path:
-        return self.file.with_suffix(".partial.npy")
+        return self.file.with_suffix(PARTIAL)
 
     @property
     def progress(self) -> Path:
@@ -102,8 +103,7 @@ def embed(project: Project, encoder: Encoder, source: str, monitor: Monitor = SI
         if not part.file.exists():
             _embed_part(project, part, encoder, bands, share)
         done += len(part.tiles)
-    card = {"name": encoder.card.name, "fingerprint": encoder.card.fingerprint, "source": source}
-    project.set_setting("encoder", json.dumps(card))
+    remember_encoder(project, ProjectEncoder(encoder.card.name, encoder.card.fingerprint, source))
     _remove_stale(project, parts)
     return load_embeddings(project)
 
@@ -117,11 +117,10 @@ def load_embeddings(project: Project, kept: Embeddings | None = None) -> Embeddi
     Raises:
         ProjectError: there is none, or it no longer belongs to the tiles or to the imagery.
     """
-    stored = project.setting("encoder")
-    if stored is None:
+    card = encoder_of(project)
+    if card is None:
         raise ProjectError("The tiles have no embeddings yet.", hint=f"Make them first{_again(project)}.")
-    card = json.loads(stored)
-    parts = _parts(project, card["fingerprint"], card["name"])
+    parts = _parts(project, card.fingerprint, card.name)
     for part in parts:
         _check_part(project, part)
     key = hashlib.sha256("".join(part.key for part in parts).encode()).hexdigest()
@@ -131,7 +130,7 @@ def load_embeddings(project: Project, kept: Embeddings | None = None) -> Embeddi
     return Embeddings(
         matrix=matrices[0] if len(matrices) == 1 else np.concatenate(matrices),
         tile_ids=np.array([tile.tile_id for part in parts for tile in part.tiles], np.int64),
-        encoder=card["name"],
+        encoder=card.name,
         key=key,
     )
 
@@ -161,14 +160,14 @@ def _parts(project: Project, fingerprint: str, encoder_name: str) -> list[_Part]
     tiles_of: dict[int, list[TileRecord]] = {}
     for tile in project.tiles(ENCODED_ROLES):
         tiles_of.setdefault(tile.raster_id, []).append(tile)
-    folder = project.folder / "embeddings"
+    folder = project.folder / FOLDER
     parts = []
     for record in project.rasters():
         tiles = tiles_of.get(record.raster_id, [])
         if tiles:
             key = _key(record, tiles, fingerprint, bands)
-            safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in encoder_name)
-            parts.append(_Part(record, tiles, key, folder / f"raster{record.raster_id}-{safe}-{key[:16]}.npy"))
+            file = folder / vectors_file(record.raster_id, encoder_name, key[:16])
+            parts.append(_Part(record, tiles, key, file))
     return parts
 
 
@@ -280,6 +279,6 @@ def _remove_stale(project: Project, parts: Sequence[_Part]) -> None:
     """
     keep = {part.file.name for part in parts}
     prefixes = tuple(part.file.name[: -len(".npy") - 16] for part in parts)
-    for file in (project.folder / "embeddings").glob("*.npy"):
+    for file in (project.folder / FOLDER).glob("*.npy"):
         if file.name.startswith(prefixes) and file.name not in keep:
             file.unlink(missing_ok=True)

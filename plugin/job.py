@@ -9,7 +9,6 @@ here with one of the ``*_changed`` signals.
 from __future__ import annotations
 
 import getpass
-import json
 from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
@@ -20,6 +19,7 @@ from ..core.errors import ProjectError
 from ..core.project.classes import ClassDraft
 from ..core.project.results import rounds
 from ..core.project.store import Project
+from ..core.project.vectors import has_vectors
 
 # A key press waits this long at most for another program's transaction; the engine's own take a tenth of it.
 BUSY_TIMEOUT_S = 1.0
@@ -79,7 +79,7 @@ class Job(QObject):
             return Stage.NO_PROJECT
         if not self._project.has_tiles():
             return Stage.NO_TILES
-        if not self._has_embeddings(self._project):
+        if not has_vectors(self._project):
             return Stage.NO_EMBEDDINGS
         return Stage.ROUND if rounds(self._project) else Stage.NO_ROUND
 
@@ -115,17 +115,3 @@ class Job(QObject):
             self.about_to_close.emit()
             self._project.close()
             self._project = None
-
-    @staticmethod
-    def _has_embeddings(project: Project) -> bool:
-        """Whether each raster has a finished file of vectors; the engine itself checks that they are the right ones."""
-        stored = project.setting("encoder")
-        if stored is None:
-            return False
-        name = json.loads(stored)["name"]
-        safe = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
-        folder = project.path.with_suffix(".quadrat") / "embeddings"
-        return all(
-            any(not file.name.endswith(".partial.npy") for file in folder.glob(f"raster{item.raster_id}-{safe}-*.npy"))
-            for item in project.rasters()
-        )

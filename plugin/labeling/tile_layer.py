@@ -29,7 +29,7 @@ _ENVELOPE_BYTES = {0: 0, 1: 32, 2: 48, 3: 48, 4: 64}
 
 
 @dataclass(frozen=True)
-class TileView:
+class ProjectView:
     """A view of the project, and which of its columns the layer has, with their types as QGIS names them."""
 
     name: str
@@ -50,7 +50,7 @@ class TileView:
         return project.read(f"SELECT geom, {columns} FROM {self.name} WHERE {where}", parameters)  # noqa: S608
 
 
-QUERIED = TileView(
+QUERIED = ProjectView(
     "queried_tiles",
     {
         "tile_id": "integer",
@@ -65,7 +65,7 @@ QUERIED = TileView(
         "answer": "string",
     },
 )
-LABELLED = TileView(
+LABELLED = ProjectView(
     "labelled_tiles",
     {
         "tile_id": "integer",
@@ -80,7 +80,7 @@ LABELLED = TileView(
         "answered_at": "string",
     },
 )
-PREDICTED = TileView(
+PREDICTED = ProjectView(
     "predicted_tiles",
     {
         "tile_id": "integer",
@@ -99,7 +99,7 @@ PREDICTED = TileView(
 class TileLayer(QgsVectorLayer):
     """Shows the rows of one view; :meth:`update_tiles` fills it and keeps it up to date."""
 
-    def __init__(self, title: str, view: TileView, crs: QgsCoordinateReferenceSystem) -> None:
+    def __init__(self, title: str, view: ProjectView, crs: QgsCoordinateReferenceSystem) -> None:
         fields = "&".join(f"field={name}:{kind}" for name, kind in view.columns.items())
         super().__init__(f"Polygon?{fields}", title, "memory")
         self.setCrs(crs)

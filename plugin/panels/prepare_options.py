@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from qgis.PyQt.QtCore import Qt
 from qgis.PyQt.QtWidgets import QComboBox, QFileDialog, QFormLayout, QSpinBox, QWidget
 
 from ...core.project.store import Project
+from ...core.project.vectors import encoder_of
 from .widgets import Note, in_a_row, narrow, push_button
 
 _KINDS = "Encoders and weights (*.toml *.pth *.pt *.safetensors)"
@@ -86,10 +86,9 @@ class PrepareOptions(QgsCollapsibleGroupBox):
 
     def show_project(self, project: Project) -> None:
         """Start with the encoder that the project has been embedded with."""
-        stored = project.setting("encoder")
-        source = json.loads(stored).get("source") if stored else None
-        if source:
-            self.use_encoder(source)
+        encoder = encoder_of(project)
+        if encoder:
+            self.use_encoder(encoder.source)
 
     def use_encoder(self, source: str) -> None:
         """Choose an encoder by name or file."""

@@ -5,7 +5,6 @@ Every change is kept in the project at once, because the next round is asked for
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from qgis.gui import QgsCollapsibleGroupBox
@@ -15,6 +14,7 @@ from qgis.PyQt.QtWidgets import QFormLayout, QWidget
 from ...core.errors import QuadratError
 from ...core.project.results import VALIDATION_SAMPLE
 from ...core.project.store import Project
+from ...core.project.vectors import encoder_of
 from ..context import Context
 from ..engine.task import Call, Results
 from ..requests import QuerySettings
@@ -244,7 +244,8 @@ def _about(offer: dict[str, Any]) -> str:
 
 
 def _encoder(project: Project) -> str:
-    return str(json.loads(project.setting("encoder") or "{}").get("name", ""))
+    encoder = encoder_of(project)
+    return encoder.name if encoder else ""
 
 
 def _last_round(tallies: list[RoundTally]) -> str:

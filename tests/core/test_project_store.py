@@ -190,7 +190,7 @@ def test_a_read_only_project_opens_for_reading_only(public_folder, read_only):
     with as_plain_user():
         with pytest.raises(ProjectError, match="read-only") as caught:
             Project.open(path)
-        assert "open it for reading" in caught.value.hint
+        assert "copy the project" in caught.value.hint
         with Project.open(path, writable=False) as project:
             assert len(project.tiles()) == 6
             with pytest.raises(ProjectError, match="reading only"), project.transaction():

@@ -208,7 +208,14 @@ def test_wrong_answers_are_all_listed_and_none_is_imported(folder):
 def test_an_interrupted_run_ends_with_130_and_can_go_on(tmp_path):
     command = [sys.executable, "-m", "core", "demo", "--out", "demo", "--size", "1280", "--json"]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=tmp_path,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # A shell makes its background jobs deaf to Ctrl+C, and a test run may be one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stderr
     process.stderr.readline()  # the first line of progress: it is at work
