@@ -111,3 +111,23 @@ def desk(ready_project: Callable[..., Any]) -> Iterator[Any]:
     with sitting_at(ready_project("single")) as made:
         made.labelling.start()
         yield made
+
+
+@pytest.fixture
+def multi(ready_project: Callable[..., Any]) -> Iterator[Any]:
+    """The same in a project with several classes a tile."""
+    from .labeling_desk import sitting_at
+
+    with sitting_at(ready_project("multi")) as made:
+        made.labelling.start()
+        yield made
+
+
+@pytest.fixture
+def large(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[Any]:
+    """The same in a project of 100 tiles whose round has 64."""
+    from .labeling_desk import copy_of, large_project, sitting_at
+
+    with sitting_at(copy_of(large_project(tmp_path_factory), tmp_path)) as made:
+        made.labelling.start()
+        yield made

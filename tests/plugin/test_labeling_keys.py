@@ -23,24 +23,10 @@ from qgis.PyQt.QtWidgets import (
     QWidget,
 )
 
-from .labeling_desk import activate, bands, copy_of, large_project, outlined, sitting_at
+from .labeling_desk import activate, bands, outlined
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 SHIFT = Qt.KeyboardModifier.ShiftModifier
-
-
-@pytest.fixture
-def multi(ready_project):
-    with sitting_at(ready_project("multi")) as made:
-        made.labelling.start()
-        yield made
-
-
-@pytest.fixture
-def large(tmp_path_factory, tmp_path):
-    with sitting_at(copy_of(large_project(tmp_path_factory), tmp_path)) as made:
-        made.labelling.start()
-        yield made
 
 
 def test_a_round_of_64_correct_suggestions_takes_64_key_presses(large):

@@ -17,25 +17,11 @@ from quadrat.core.project.store import Project
 from quadrat.plugin.labeling.session import POSITION
 from quadrat.plugin.labeling.worklist import work_list
 
-from .labeling_desk import SET_ASIDE, bands, copy_of, large_project, outlined, sitting_at
+from .labeling_desk import SET_ASIDE, bands, outlined, sitting_at
 from .waiting import wait_until
 
 CONTROL = Qt.KeyboardModifier.ControlModifier
 SHIFT = Qt.KeyboardModifier.ShiftModifier
-
-
-@pytest.fixture
-def multi(ready_project):
-    with sitting_at(ready_project("multi")) as made:
-        made.labelling.start()
-        yield made
-
-
-@pytest.fixture
-def large(tmp_path_factory, tmp_path):
-    with sitting_at(copy_of(large_project(tmp_path_factory), tmp_path)) as made:
-        made.labelling.start()
-        yield made
 
 
 # Mouse
