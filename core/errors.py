@@ -9,6 +9,9 @@ Only the standard library is used here, because QGIS's own Python imports this m
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
+
 
 class QuadratError(Exception):
     """Base of all: ``kind`` names the class of problem in machine-readable output, ``exit_status`` the shell's."""
@@ -72,3 +75,12 @@ class Cancelled(QuadratError):
 
     def __init__(self, message: str = "Stopped as asked.") -> None:
         super().__init__(message, hint="Start the same step again to go on.")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint that names the nearest known name, or all of them."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    if close:
+        return f"Did you mean {close[0]}?"
+    return f"Known: {', '.join(known)}." if known else "It has no parameters."

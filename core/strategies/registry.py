@@ -6,15 +6,14 @@ their defaults give the types, so nothing is declared twice.
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..errors import LearningError, UsageError
+from ..errors import LearningError, UsageError, nearest
 from ..kernels import Device, Indices, finite_rows, tiles
 from ..monitor import SILENT, Monitor
 from . import coverage, mcfps, uncertainty
@@ -50,7 +49,7 @@ def find_strategy(name: str) -> Strategy:
         UsageError: no such name; the hint has the nearest one.
     """
     if name not in names():
-        raise UsageError(f"There is no query function called {name!r}.", hint=_nearest(name, names()))
+        raise UsageError(f"There is no query function called {name!r}.", hint=nearest(name, names()))
     base, _, preset_name = name.partition(":")
     strategy = _STRATEGIES[base]
     if not preset_name:
@@ -172,7 +171,7 @@ def _settings(strategy: Strategy, parameters: Mapping[str, Any]) -> dict[str, An
     settings = dict(strategy.defaults)
     for key, value in parameters.items():
         if key not in settings:
-            raise UsageError(f"{strategy.name} has no parameter {key!r}.", hint=_nearest(key, settings))
+            raise UsageError(f"{strategy.name} has no parameter {key!r}.", hint=nearest(key, settings))
         wanted = type(settings[key])
         fits = type(value) is wanted or (wanted is float and type(value) is int)
         if not fits:
@@ -182,15 +181,6 @@ def _settings(strategy: Strategy, parameters: Mapping[str, Any]) -> dict[str, An
             )
         settings[key] = wanted(value)
     return settings
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known name, or all of them."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f"Did you mean {close[0]}?"
-    return f"Known: {', '.join(known)}." if known else "It has no parameters."
 
 
 def _alternatives(pool: Pool) -> str:

@@ -6,16 +6,16 @@ a request is refused with the name that is wrong, and the nearest right one, bef
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..errors import nearest
 from .channel import INVALID_PARAMS, ProtocolError
 
 # What SQLite and NumPy can hold.
@@ -53,15 +53,6 @@ def bind(function: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, A
     if missing:
         raise ProtocolError(INVALID_PARAMS, f"{name} needs the parameter {missing[0]!r}.", hint="Say it.")
     return {key: _convert(value, known[key].annotation, f"{name}: {key}") for key, value in params.items()}
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint that names the nearest known name, or all of them."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    if close:
-        return f"Did you mean {close[0]}?"
-    return f"Known: {', '.join(known)}." if known else "It has no parameters."
 
 
 @functools.cache

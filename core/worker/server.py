@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..errors import Cancelled
+from ..errors import Cancelled, nearest
 from ..monitor import Monitor
 from . import machine
 from .channel import (
@@ -36,7 +36,7 @@ from .channel import (
     read_request,
 )
 from .failures import MachineError, UnforeseenError, explain
-from .parameters import bind, nearest
+from .parameters import bind
 
 if TYPE_CHECKING:
     from .warm import Warm

@@ -24,7 +24,6 @@ from qgis.PyQt.QtWidgets import (
     QLabel,
     QLineEdit,
     QProgressBar,
-    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -36,6 +35,7 @@ from ..engine.engine import Engine
 from ..engine.environment import CHOOSE_HINT
 from ..engine.task import Examination
 from ..messages import DetailsDialog
+from .widgets import push_button
 
 INTRODUCTION = (
     "Quadrat learns in a Python of its own, with PyTorch, beside QGIS and not inside it. Choose that Python here and "
@@ -144,11 +144,11 @@ class EngineDialog(QDialog):
         self.path = QLineEdit()
         self.path.setPlaceholderText("found by itself")
         self.path.setClearButtonEnabled(True)
-        self.browse_button = _button("Browse…", self.browse)
-        self.find_button = _button("Find", self.find)
-        self.test_button = _button("Test", self.test)
-        self.copy_button = _button("Copy", lambda: QApplication.clipboard().setText(self.as_text()))
-        self.details_button = _button("Details…", self.show_details)
+        self.browse_button = push_button("Browse…", self.browse)
+        self.find_button = push_button("Find", self.find)
+        self.test_button = push_button("Test", self.test)
+        self.copy_button = push_button("Copy", lambda: QApplication.clipboard().setText(self.as_text()))
+        self.details_button = push_button("Details…", self.show_details)
         self.progress = QProgressBar()
         self.progress.setRange(0, 0)
         self.progress.setTextVisible(False)
@@ -250,13 +250,6 @@ def _row(*widgets: QWidget, stretch_at: int = 0) -> QHBoxLayout:
     for index, widget in enumerate(widgets):
         row.addWidget(widget, int(index == stretch_at))
     return row
-
-
-def _button(text: str, action: Any) -> QPushButton:
-    button = QPushButton(text)
-    button.setAutoDefault(False)  # Enter in the field means OK
-    button.clicked.connect(lambda _checked=False: action())
-    return button
 
 
 def _label(text: str, wrap: bool = True) -> QLabel:

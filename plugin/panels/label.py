@@ -35,7 +35,7 @@ from .base import Panel
 from .class_list import ClassList
 from .selection_bar import SelectionBar
 from .suggestion_box import SuggestionBox
-from .widgets import ElidedLabel, Note
+from .widgets import ElidedLabel, Note, push_button
 
 _REASONS = {
     Stage.NO_PROJECT: "No project is open. Make or open one first (Project).",
@@ -243,11 +243,10 @@ class LabelPanel(Panel):
 
 def _button(text: str, action: Callable[[], object]) -> QPushButton:
     """A button that gives way in width and leaves the keyboard where it is."""
-    button = QPushButton(text)
+    button = push_button(text, action)
     button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
     button.setMinimumWidth(1)
     button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    button.clicked.connect(lambda _checked=False: action())
     return button
 
 
