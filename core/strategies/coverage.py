@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..clustering import Clusters, kmeans
-from ..kernels import Floats, Indices, farthest_points
+from ..kernels import Clusters, Floats, Indices, farthest_points, kmeans
 from .base import Pool, Request, Selection, Strategy, highest
 
 _MOST_CLUSTERS = 200

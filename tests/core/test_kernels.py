@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from quadrat.core import kernels
-from quadrat.core.clustering import kmeans
 from quadrat.core.errors import Cancelled
+from quadrat.core.kernels import kmeans
 from quadrat.core.monitor import Monitor
 
 
@@ -90,14 +90,14 @@ def test_distances_to_no_reference_are_infinite():
 
 
 def test_distances_are_right_across_tiles_of_rows_and_of_references(monkeypatch):
-    monkeypatch.setattr(kernels, "_TILE_ELEMENTS", 1)
+    monkeypatch.setattr(kernels.arrays, "_TILE_ELEMENTS", 1)
     rows = clustered_rows(300)
     found = kernels.min_squared_distances(rows, np.arange(100, 300), np.arange(100))
     np.testing.assert_allclose(found, squared(rows[100:], rows[:100]).min(axis=1), rtol=1e-6)
 
 
 def test_neighbours_are_those_of_scikit_learn(monkeypatch):
-    monkeypatch.setattr(kernels, "_TILE_ELEMENTS", 1)
+    monkeypatch.setattr(kernels.arrays, "_TILE_ELEMENTS", 1)
     rows = clustered_rows(500, dtype=np.float32)
     among, queries = np.arange(40, 500), np.arange(0, 60)
     found, distances = kernels.nearest_neighbours(rows, queries, among, 7)

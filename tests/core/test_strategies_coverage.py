@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from quadrat.core.clustering import kmeans
+from quadrat.core.kernels import kmeans
 from quadrat.core.strategies.base import Pool
 from quadrat.core.strategies.registry import select
 

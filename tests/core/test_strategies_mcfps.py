@@ -117,6 +117,6 @@ def test_a_large_pool_is_predicted_piece_by_piece_with_the_same_versions(monkeyp
     rng = np.random.default_rng(0)
     pool = pool_of(rng.normal(size=(3, 200, 4)), places=rng.normal(size=(200, 5)).astype(np.float32))
     whole = select("mcfps", pool, 20, parameters={"passes": 3})
-    monkeypatch.setattr("quadrat.core.kernels._TILE_ELEMENTS", 1)
+    monkeypatch.setattr("quadrat.core.kernels.arrays._TILE_ELEMENTS", 1)
     pieces = select("mcfps", pool, 20, parameters={"passes": 3})
     assert whole.indices.tolist() == pieces.indices.tolist()

@@ -2,7 +2,7 @@
 
 The centres are found on a random part of the rows, because more than some dozens of rows a centre hardly move them,
 and every row is assigned to them in one last tiled pass. So the time is bounded by the number of clusters, apart from
-that pass. Distances come from :mod:`.kernels`: float64 inside, float32 out, the same on any processor.
+that pass. Distances come from :mod:`.distances`: float64 inside, float32 out, the same on any processor.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .kernels import Device, Floats, Indices, References, Rows, gather, tiles
-from .monitor import SILENT, Monitor
+from ..monitor import SILENT, Monitor
+from .arrays import Device, Floats, Indices, Rows, gather, tiles
+from .distances import References
 
 _SEED_ROWS = 10
 """Rows a cluster among which k-means++ draws the seeds: each draw reads them all."""
