@@ -41,7 +41,7 @@ from .project.results import (
 )
 from .project.store import Project
 from .strategies.base import Pool, Predictions, Selection
-from .strategies.registry import check_parameters, find_strategy, select
+from .strategies.registry import STRATEGIES, check_parameters, select
 
 # Margin beats random, fps, kmeans and mcfps on the demo and on EuroSAT with few hundred labels; see docs/benchmarks.md.
 DEFAULT_STRATEGY = "margin"
@@ -105,7 +105,7 @@ def query(
         LearningError: every tile of the pool has an answer.
         ProjectError: no tiles or embeddings.
     """
-    info = find_strategy(strategy)
+    info = STRATEGIES.find(strategy)
     check_parameters(strategy, parameters or {})
     pool = pool or open_pool(project)
     if pool.eligible.size == 0:
@@ -113,7 +113,7 @@ def query(
             "Every tile of the pool has an answer.", hint="Predict and export, or tile another raster to go on."
         )
     predictions = None
-    if info.needs_predictions and pool.can_learn:
+    if "predictions" in info.needs and pool.can_learn:
         fitted = fit(project, pool, head or head_for(strategy), seed=seed, device=device, monitor=monitor.part(0, 0.5))
         predictions = as_predictions(fitted, pool, monitor.part(0.5, 0.6))
     fitted_after = time.perf_counter()
@@ -279,15 +279,15 @@ def head_key(pool: LabelledPool, config: HeadConfig, seed: int) -> str:
 
 def head_for(strategy: str) -> HeadConfig:
     """The head that a query function was published with, where it asks for one; else the default."""
-    return HeadConfig.paper() if find_strategy(strategy).head == "paper" else HeadConfig()
+    return HeadConfig.paper() if STRATEGIES.find(strategy).learner == "linear:paper" else HeadConfig()
 
 
 def as_predictions(head: Head, pool: LabelledPool, monitor: Monitor = SILENT) -> Predictions:
     """What a query function may know of a head: probabilities, and random passes with dropout."""
     matrix = pool.embeddings.matrix
 
-    def sample(rows: np.ndarray, passes: int, seed: int) -> np.ndarray:
-        return head.mc_dropout(matrix, rows, passes, seed)
+    def sample(rows: np.ndarray, passes: int, seed: int, input_dropout: float | None = None) -> np.ndarray:
+        return head.mc_dropout(matrix, rows, passes, seed, input_dropout)
 
     names = tuple(item.name for item in pool.classes)
     return Predictions(pool.mode, head.predict(matrix, monitor=monitor), sample, names)

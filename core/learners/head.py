@@ -73,7 +73,14 @@ class Head:
         return probabilities_of(logits, self.mode)
 
     def mc_dropout(
-        self, embeddings: Rows, rows: Indices, passes: int, seed: int, *, monitor: Monitor = SILENT
+        self,
+        embeddings: Rows,
+        rows: Indices,
+        passes: int,
+        seed: int,
+        input_dropout: float | None = None,
+        *,
+        monitor: Monitor = SILENT,
     ) -> Floats:
         """Logits (passes, n, C) float32 of ``passes`` heads, each without a random part of the features.
 

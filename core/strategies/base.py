@@ -7,22 +7,26 @@ nothing that it was given, and takes all its randomness from ``request.rng``.
 
 :func:`.registry.select` is the way to call one. It checks everything, so a query function may rely on this:
 ``eligible`` is ascending and holds more rows than the budget, every row named is finite, no row is both labelled and
-eligible, and where the function is registered as needing labels or predictions, there are some.
+eligible, the label mode is one of its modes, and whatever it is registered as needing is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..catalogue import Entry
 from ..kernels import Device, Floats, Indices, Rows
 from ..monitor import SILENT, Monitor
 
 Mode = Literal["single", "multi"]
+Need = Literal["labels", "predictions", "samples", "previous", "losses"]
+"""What a query function cannot do without. The first two and "previous" are not there in a project's first rounds, so
+the cold start takes over; "samples" and "losses" depend on the learner, so without them there is an error."""
 Utilities = NDArray[np.float64]
 
 NO_ROWS: Indices = np.empty(0, dtype=np.int64)
@@ -32,10 +36,11 @@ NO_ROWS.flags.writeable = False
 class SampleLogits(Protocol):
     """Logits (passes, n, C) of the rows (n,) from several random versions of the learner.
 
-    The versions depend on ``seed`` and ``passes`` alone, so that rows may be asked for piece by piece.
+    The versions depend on ``seed`` and ``passes`` alone, so that rows may be asked for piece by piece. By default they
+    are those of the learner's own dropout; ``input_dropout`` is a share of the numbers of its input to drop instead.
     """
 
-    def __call__(self, rows: Indices, passes: int, seed: int) -> Floats:
+    def __call__(self, rows: Indices, passes: int, seed: int, input_dropout: float | None = None) -> Floats:
         """Return the logits."""
 
 
@@ -45,12 +50,21 @@ class Predictions:
 
     probabilities (N, C): rows sum to 1 in "single" mode, are independent in "multi"; NaN where unknown.
     sample_logits: None if the learner has no randomness. class_names (C,): for reasons that an analyst reads.
+    features: the input (n, F) of the learner's last layer for some rows (n,); None if that is the embeddings.
+    calibrated: probabilities (N, C) that are as often right as they say; None if nothing better is known than
+    ``probabilities``. It may take some seconds, so it is called only where it is needed.
+    previous (N, C): the probabilities of the round before, NaN in columns of classes that are new since; None in the
+    first round. losses (N,): the loss that the learner expects to have on each row; None if it was not taught to.
     """
 
     mode: Mode
     probabilities: Floats
     sample_logits: SampleLogits | None = None
     class_names: tuple[str, ...] = ()
+    features: Callable[[Indices], Rows] | None = None
+    calibrated: Callable[[], Floats] | None = None
+    previous: Floats | None = None
+    losses: Floats | None = None
 
     def name_of(self, position: int) -> str:
         """What to call the class in column ``position``."""
@@ -64,6 +78,8 @@ class Pool:
     embeddings (N, d). predictions: None where nothing could be learnt yet. labelled (L,) and eligible (U,) rows.
     set_aside: rows that earlier answers of the same function put into ``Selection.set_aside``; they are left out as
     long as that leaves more than the budget. A query function finds them already gone from ``eligible``.
+    targets: the labels of ``labelled``, class positions (L,) in "single" mode and 0 or 1 (L, C) in "multi"; None where
+    the caller does not know them.
     """
 
     embeddings: Rows
@@ -71,6 +87,7 @@ class Pool:
     labelled: Indices
     eligible: Indices
     set_aside: Indices = field(default_factory=lambda: NO_ROWS)
+    targets: NDArray[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,32 +117,16 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Preset:
-    """A named set of parameters, and the head it was published with."""
-
-    summary: str
-    parameters: Mapping[str, Any]
-    head: str = "default"
-
-
-@dataclass(frozen=True)
-class Strategy:
+class Strategy(Entry):
     """A query function and what there is to know about it.
 
-    summary: one line on what it is good for. source: paper and equation. head: a key for whoever trains the learner,
-    "default" or "paper". defaults: its parameters, filled in by the registry.
+    modes: the label modes in which it has a meaning. needs: see :data:`Need`. learner: the learner that it was
+    published with, by name; empty for whichever the analyst uses.
     """
 
-    name: str
-    function: Callable[..., Selection]
-    summary: str
-    source: str
     modes: tuple[Mode, ...] = ("single", "multi")
-    needs_labels: bool = True
-    needs_predictions: bool = False
-    head: str = "default"
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    presets: Mapping[str, Preset] = field(default_factory=dict)
+    needs: frozenset[Need] = frozenset()
+    learner: str = ""
 
 
 def highest(utilities: NDArray[Any], count: int) -> NDArray[np.intp]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
+from ..catalogue import Within
 from ..kernels import Clusters, Floats, Indices, farthest_points, kmeans
 from .base import Pool, Request, Selection, Strategy, highest
 
@@ -30,7 +33,9 @@ def choose_farthest(pool: Pool, request: Request) -> Selection:
     return _by_distance(picks, squared)
 
 
-def choose_typical(pool: Pool, request: Request, *, most_clusters: int = _MOST_CLUSTERS) -> Selection:
+def choose_typical(
+    pool: Pool, request: Request, *, most_clusters: Annotated[int, Within(1)] = _MOST_CLUSTERS
+) -> Selection:
     """The tile nearest to the centre of each of the largest clusters that have fewest labels.
 
     The eligible and labelled rows are cut into L + b clusters, so that at least b hold no label, but at most
@@ -86,19 +91,21 @@ STRATEGIES = (
         choose_random,
         "Any tiles: the yardstick for every other function, and an unbiased sample.",
         "-",
-        needs_labels=False,
+        "nothing",
     ),
     Strategy(
         "fps",
         choose_farthest,
         "Tiles unlike all labelled ones: finds rare classes, but outliers too.",
         "Gonzalez 1985; Sener and Savarese 2018, algorithm 1 (core-set, greedy)",
+        "one look at all tiles for each labelled one, then lazily",
+        needs=frozenset({"labels"}),
     ),
     Strategy(
         "kmeans",
         choose_typical,
         "Typical tiles of every kind: the best start when nothing is labelled yet.",
         "k-means cold start; utilities after TypiClust (Hacohen et al. 2022)",
-        needs_labels=False,
+        "one look at all tiles for each cluster, then 64 tiles a cluster",
     ),
 )

@@ -19,25 +19,25 @@ Where the published procedure is flawed, this one is corrected, and the preset `
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UsageError
+from ..catalogue import Preset, Within
 from ..kernels import Floats, Indices, farthest_points, nearest_neighbours, probabilities_of, tiles
-from .base import Mode, Pool, Predictions, Preset, Request, Selection, Strategy, Utilities, highest
+from .base import Mode, Pool, Predictions, Request, Selection, Strategy, Utilities, highest
 from .uncertainty import doubt
-
-AVERAGES = ("probabilities", "logits")
 
 
 def choose_mcfps(
     pool: Pool,
     request: Request,
     *,
-    neighbours: int = 15,
-    passes: int = 10,
-    sure: float = 0.8,
-    average: str = "probabilities",
+    neighbours: Annotated[int, Within(1)] = 15,
+    passes: Annotated[int, Within(1)] = 10,
+    sure: Annotated[float, Within(0.0, 1.0)] = 0.8,
+    average: Annotated[str, Within(words=("probabilities", "logits"))] = "probabilities",
     skip_for_good: bool = False,
 ) -> Selection:
     """The most uncertain tile in the neighbourhood of each farthest point.
@@ -45,17 +45,12 @@ def choose_mcfps(
     Args:
         pool: with predictions; where they cannot be sampled, their probabilities are taken as they are.
         request: budget, randomness, device, monitor.
-        neighbours: k, at least 1.
-        passes: t, at least 1.
+        neighbours: k.
+        passes: t.
         sure: tiles whose confidence is above this are skipped, see :func:`confidence`.
         average: what is averaged over the passes, "probabilities" or "logits".
         skip_for_good: put the skipped tiles into ``Selection.set_aside``.
     """
-    if neighbours < 1 or passes < 1 or average not in AVERAGES:
-        raise UsageError(
-            "mcfps cannot work with these parameters.",
-            hint=f"neighbours and passes are at least 1, average is one of {', '.join(AVERAGES)}.",
-        )
     assert pool.predictions is not None
     mode = pool.predictions.mode
     mean = _mean_probabilities(pool.predictions, pool.eligible, passes, average, request)
@@ -139,12 +134,13 @@ STRATEGIES = (
         choose_mcfps,
         "Uncertain tiles, spread over all kinds of tiles; asks for odd ones early.",
         "MoCo and MC dropout based farthest point sampling, corrected",
-        needs_predictions=True,
+        "one look at all tiles, t products with the head, b neighbourhoods",
+        needs=frozenset({"labels", "predictions"}),
         presets={
             "paper": Preset(
                 "MCFPS as published, for comparison; the authors' notebook has neighbours = 5.",
                 {"average": "logits", "skip_for_good": True},
-                head="paper",
+                {"learner": "linear:paper"},
             )
         },
     ),

@@ -1,62 +1,25 @@
-"""All query functions by name, and :func:`select`, the one way to call them.
-
-A name may carry a preset after a colon: ``mcfps:paper``. A query function's parameters are its keyword-only arguments;
-their defaults give the types, so nothing is declared twice.
-"""
+"""All query functions by name, and :func:`select`, the one way to call them."""
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..errors import LearningError, UsageError, nearest
+from ..catalogue import Catalogue
+from ..errors import LearningError, UsageError
 from ..kernels import Device, Indices, finite_rows, tiles
 from ..monitor import SILENT, Monitor
 from . import coverage, mcfps, uncertainty
-from .base import Pool, Request, Selection, Strategy
+from .base import Mode, Pool, Request, Selection, Strategy
 
 COLD_START = "kmeans"
 """Chooses as long as there is nothing to learn from: representative tiles, where farthest points would be outliers."""
 
-_STRATEGIES: dict[str, Strategy] = {}
-
-
-def register(strategy: Strategy) -> None:
-    """Make a query function known under its name."""
-    arguments = inspect.signature(strategy.function).parameters.values()
-    defaults = {a.name: a.default for a in arguments if a.kind is inspect.Parameter.KEYWORD_ONLY}
-    _STRATEGIES[strategy.name] = replace(strategy, defaults=defaults)
-
-
-def strategies() -> tuple[Strategy, ...]:
-    """Every query function, in alphabetical order, without presets."""
-    return tuple(_STRATEGIES[name] for name in sorted(_STRATEGIES))
-
-
-def names() -> tuple[str, ...]:
-    """Everything that :func:`find_strategy` accepts: ``mcfps``, ``mcfps:paper``, ..."""
-    return tuple(name for s in strategies() for name in (s.name, *(f"{s.name}:{preset}" for preset in s.presets)))
-
-
-def find_strategy(name: str) -> Strategy:
-    """The query function of that name; with a preset, its parameters, summary and head are the preset's.
-
-    Raises:
-        UsageError: no such name; the hint has the nearest one.
-    """
-    if name not in names():
-        raise UsageError(f"There is no query function called {name!r}.", hint=nearest(name, names()))
-    base, _, preset_name = name.partition(":")
-    strategy = _STRATEGIES[base]
-    if not preset_name:
-        return strategy
-    preset = strategy.presets[preset_name]
-    defaults = {**strategy.defaults, **preset.parameters}
-    return replace(strategy, name=name, summary=preset.summary, head=preset.head, defaults=defaults, presets={})
+STRATEGIES: Catalogue[Strategy] = Catalogue("query function")
 
 
 def check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
@@ -65,7 +28,7 @@ def check_parameters(name: str, parameters: Mapping[str, Any]) -> None:
     Raises:
         UsageError: with the nearest name, or the default.
     """
-    _settings(find_strategy(name), parameters)
+    STRATEGIES.settings(STRATEGIES.find(name), parameters)
 
 
 def select(
@@ -98,12 +61,12 @@ def select(
         LearningError: no row may be chosen.
         Cancelled: the caller asked to stop.
     """
-    strategy = find_strategy(name)
-    settings = _settings(strategy, parameters or {})
+    strategy = STRATEGIES.find(name)
+    settings = STRATEGIES.settings(strategy, parameters or {})
     if budget < 1:
         raise UsageError(f"A budget of {budget} tiles asks for nothing.", hint="Use a budget of 1 or more.")
-    if pool.predictions is not None and pool.predictions.mode not in strategy.modes:
-        raise UsageError(f"{name} does not work with {pool.predictions.mode}-label projects.", hint=_alternatives(pool))
+    if pool.predictions is not None:
+        check_mode(strategy, pool.predictions.mode)
     usable = _without_set_aside(_usable(pool, monitor), budget, monitor)
     if not len(usable.eligible):
         raise LearningError("There is no tile left to ask about.", hint="Add a raster, or predict and export.")
@@ -113,15 +76,48 @@ def select(
         monitor.info(
             f"There is not enough to learn from yet, so {COLD_START} chooses typical tiles in place of {name}."
         )
-        strategy, settings = _STRATEGIES[COLD_START], {}
+        strategy = STRATEGIES.find(COLD_START)
+        settings = dict(strategy.defaults)
     request = Request(budget, np.random.default_rng(seed), device, monitor)
-    return replace(strategy.function(usable, request, **settings), strategy=strategy.name)
+    selection: Selection = strategy.function(usable, request, **settings)
+    return replace(selection, strategy=strategy.name)
+
+
+def check_mode(strategy: Strategy, mode: Mode) -> None:
+    """Refuse a label mode in which the query function has no meaning.
+
+    Raises:
+        UsageError: the hint has the functions that can do it.
+    """
+    if mode not in strategy.modes:
+        able = [entry.name for entry in STRATEGIES.entries() if mode in entry.modes]
+        raise UsageError(
+            f"{strategy.name} does not work with {mode}-label projects.", hint=f"Use one of: {', '.join(able)}."
+        )
 
 
 def _must_wait(strategy: Strategy, pool: Pool) -> bool:
-    """Whether the function lacks the labels or predictions that it needs."""
-    lacks_labels = strategy.needs_labels and not len(pool.labelled)
-    return lacks_labels or (strategy.needs_predictions and pool.predictions is None)
+    """Whether the function lacks what only comes with labels and rounds.
+
+    Raises:
+        LearningError: it lacks what this learner never has.
+    """
+    told = pool.predictions
+    if ("labels" in strategy.needs and not len(pool.labelled)) or ("predictions" in strategy.needs and told is None):
+        return True
+    if told is None:
+        return False
+    if "samples" in strategy.needs and told.sample_logits is None:
+        raise LearningError(
+            f"{strategy.name} compares random versions of the learner, and this learner has none.",
+            hint="Use a learner with dropout, or another query function.",
+        )
+    if "losses" in strategy.needs and told.losses is None:
+        raise LearningError(
+            f"{strategy.name} needs a learner that predicts its own loss, and this one does not.",
+            hint="Use another learner or another query function.",
+        )
+    return "previous" in strategy.needs and told.previous is None
 
 
 def _usable(pool: Pool, monitor: Monitor) -> Pool:
@@ -131,7 +127,16 @@ def _usable(pool: Pool, monitor: Monitor) -> Pool:
     known = _finite(pool, eligible)
     if not known.all():
         monitor.warn(f"{np.count_nonzero(~known)} tiles have no usable embedding or prediction and are not asked.")
-    return replace(pool, labelled=labelled[_finite(pool, labelled)], eligible=eligible[known])
+    learnt = _finite(pool, labelled)
+    targets = None if pool.targets is None else _in_order(pool)[learnt]
+    return replace(pool, labelled=labelled[learnt], eligible=eligible[known], targets=targets)
+
+
+def _in_order(pool: Pool) -> NDArray[Any]:
+    """The targets in the order of the sorted, distinct labelled rows."""
+    assert pool.targets is not None
+    _, first = np.unique(np.asarray(pool.labelled, dtype=np.int64), return_index=True)
+    return np.asarray(pool.targets)[first]
 
 
 def _without_set_aside(pool: Pool, budget: int, monitor: Monitor) -> Pool:
@@ -166,29 +171,6 @@ def _everything(eligible: Indices, strategy: str) -> Selection:
     return Selection(eligible, np.zeros(len(eligible)), ("all that is left",) * len(eligible), strategy)
 
 
-def _settings(strategy: Strategy, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The function's parameters, changed as asked, each of the type of its default."""
-    settings = dict(strategy.defaults)
-    for key, value in parameters.items():
-        if key not in settings:
-            raise UsageError(f"{strategy.name} has no parameter {key!r}.", hint=nearest(key, settings))
-        wanted = type(settings[key])
-        fits = type(value) is wanted or (wanted is float and type(value) is int)
-        if not fits:
-            raise UsageError(
-                f"{strategy.name}: {key} is {value!r}, but should be of type {wanted.__name__}.",
-                hint=f"The default is {settings[key]!r}.",
-            )
-        settings[key] = wanted(value)
-    return settings
-
-
-def _alternatives(pool: Pool) -> str:
-    """A hint with the functions that support this pool's label mode."""
-    assert pool.predictions is not None
-    return "Use one of: " + ", ".join(s.name for s in strategies() if pool.predictions.mode in s.modes) + "."
-
-
 for _family in (coverage, uncertainty, mcfps):
     for _strategy in _family.STRATEGIES:
-        register(_strategy)
+        STRATEGIES.register(_strategy)

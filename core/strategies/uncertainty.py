@@ -46,6 +46,7 @@ STRATEGIES = (
         choose_margin,
         "Tiles whose classes are hardest to tell apart: hard to beat once every class was seen.",
         "Scheffer et al. 2001 (best versus second best); multi-label: mean binary margin",
-        needs_predictions=True,
+        "nothing",
+        needs=frozenset({"predictions"}),
     ),
 )

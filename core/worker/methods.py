@@ -21,7 +21,7 @@ from ..pictures import draw_scores
 from ..project.scores import main_score
 from ..project.store import Project
 from ..rounds import Training
-from ..strategies.registry import COLD_START, find_strategy, names
+from ..strategies.registry import COLD_START, STRATEGIES
 from ..suggestions import suggest as suggest_classes
 from ..tiling import TilingOptions, tile_rasters
 from .inspection import look_at
@@ -56,7 +56,7 @@ def inspect(
 
 def strategies(_context: Context, *, mode: str | None = None) -> dict[str, Any]:
     """The query functions, those for one label mode if it is given."""
-    found = [find_strategy(name) for name in names()]
+    found = [STRATEGIES.find(name) for name in STRATEGIES.names()]
     return {
         "default": rounds.DEFAULT_STRATEGY,
         "cold_start": COLD_START,
@@ -66,8 +66,8 @@ def strategies(_context: Context, *, mode: str | None = None) -> dict[str, Any]:
                 "summary": item.summary,
                 "source": item.source,
                 "modes": item.modes,
-                "needs_labels": item.needs_labels,
-                "needs_predictions": item.needs_predictions,
+                "needs": sorted(item.needs),
+                "cost": item.cost,
                 "parameters": item.defaults,
             }
             for item in found

@@ -79,7 +79,7 @@ class QueryPanel(Panel):
             self._show_settings(settings)
         self.state.say(_last_round(round_tallies(project)))
         reason = why_nothing_to_learn(project)
-        if not self._offer().get("needs_predictions", True):
+        if "predictions" not in self._offer().get("needs", ["predictions"]):
             reason = ""  # this function chooses without a model
         self.cold_start.say(f"{reason} Until then, typical tiles of every kind are chosen." if reason else "")
         self._show_buttons(project)

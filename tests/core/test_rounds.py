@@ -11,7 +11,7 @@ from quadrat.core.pool import open_pool
 from quadrat.core.project.answers import Answer, record_answers
 from quadrat.core.project.results import picks_of_round, read_predictions, rounds
 from quadrat.core.rounds import predict, query, query_validation, train
-from quadrat.core.strategies.registry import names
+from quadrat.core.strategies.registry import STRATEGIES
 
 from .job import answer, ids, ready_project
 from .scene_factory import new_project, read_layer
@@ -33,7 +33,7 @@ def test_the_first_round_is_a_cold_start_that_says_so(job):
     assert rounds(project)[0].metrics["chosen_by"] == "kmeans"
 
 
-@pytest.mark.parametrize("strategy", names())
+@pytest.mark.parametrize("strategy", STRATEGIES.names())
 def test_every_query_function_asks_only_for_open_tiles_of_the_pool(job, strategy):
     project, scene = job
     pool = ids(project, "pool")

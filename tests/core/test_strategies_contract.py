@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 
 from quadrat.core.errors import Cancelled, LearningError, UsageError
 from quadrat.core.monitor import Monitor
-from quadrat.core.strategies import registry
 from quadrat.core.strategies.base import Pool, Predictions, Selection, Strategy
-from quadrat.core.strategies.registry import COLD_START, find_strategy, names, register, select, strategies
+from quadrat.core.strategies.registry import COLD_START, STRATEGIES, select
 
 MODES = ("single", "multi")
-EVERY = [(name, mode) for name in names() for mode in MODES if mode in find_strategy(name).modes]
+EVERY = [(name, mode) for name in STRATEGIES.names() for mode in MODES if mode in STRATEGIES.find(name).modes]
 every_function = pytest.mark.parametrize(("name", "mode"), EVERY)
 
 
@@ -72,7 +71,7 @@ def test_an_ordinary_round(name, mode):
     pool = make_pool(mode)
     selection = select(name, pool, 10)
     check(selection, pool, 10)
-    assert selection.strategy == find_strategy(name).name
+    assert selection.strategy == STRATEGIES.find(name).name
 
 
 @every_function
@@ -80,8 +79,8 @@ def test_no_label_yet(name, mode):
     pool = make_pool(mode, labelled=0)
     selection = select(name, pool, 10)
     check(selection, pool, 10)
-    info = find_strategy(name)
-    assert selection.strategy == (COLD_START if info.needs_labels else name)
+    info = STRATEGIES.find(name)
+    assert selection.strategy == (COLD_START if {"labels", "predictions"} & info.needs else name)
 
 
 @every_function
@@ -91,7 +90,7 @@ def test_labels_but_nothing_learnt_yet(name, mode):
     said = []
     selection = select(name, pool, 10, monitor=Monitor(remark=lambda level, message: said.append(message)))
     check(selection, pool, 10)
-    replaced = find_strategy(name).needs_predictions
+    replaced = "predictions" in STRATEGIES.find(name).needs
     assert selection.strategy == (COLD_START if replaced else name)
     assert len(said) == replaced
 
@@ -242,17 +241,17 @@ def test_it_stops_when_asked(name, mode):
 
 
 def test_every_function_says_what_it_is_good_for():
-    for strategy in strategies():
+    for strategy in STRATEGIES.entries():
         assert strategy.summary.endswith(".")
         assert strategy.source
-    assert {"random", "fps", "kmeans", "margin", "mcfps", "mcfps:paper"} <= set(names())
+    assert {"random", "fps", "kmeans", "margin", "mcfps", "mcfps:paper"} <= set(STRATEGIES.names())
 
 
 def test_a_preset_has_its_own_parameters_and_head():
-    paper, corrected = find_strategy("mcfps:paper"), find_strategy("mcfps")
+    paper, corrected = STRATEGIES.find("mcfps:paper"), STRATEGIES.find("mcfps")
     assert paper.defaults["average"] == "logits"
     assert paper.defaults["passes"] == corrected.defaults["passes"] == 10
-    assert (paper.head, corrected.head) == ("paper", "default")
+    assert (paper.learner, corrected.learner) == ("linear:paper", "")
 
 
 @pytest.mark.parametrize(
@@ -279,7 +278,7 @@ def test_an_unknown_name_gets_the_nearest_one(asked, hint):
 def test_parameters_are_checked_by_name_and_type(parameters, says):
     with pytest.raises(UsageError) as refusal:
         select("mcfps", make_pool(), 5, parameters=parameters)
-    assert says in refusal.value.hint
+    assert says in refusal.value.message + refusal.value.hint
 
 
 def test_a_whole_number_will_do_for_a_fraction():
@@ -307,13 +306,13 @@ def test_indices_that_are_no_rows_are_refused(stray):
 
 
 def test_a_function_from_elsewhere_can_be_registered_and_is_kept_from_the_wrong_mode(monkeypatch):
-    monkeypatch.setattr(registry, "_STRATEGIES", {})
+    monkeypatch.setattr(STRATEGIES, "_entries", {})
 
     def first_rows(pool, request, *, skip: int = 0):
         picks = pool.eligible[skip : skip + request.budget]
         return Selection(picks, np.zeros(len(picks)), ("first",) * len(picks))
 
-    register(Strategy("first-rows", first_rows, "For a test.", "-", modes=("single",), needs_labels=False))
+    STRATEGIES.register(Strategy("first-rows", first_rows, "For a test.", "-", "nothing", modes=("single",)))
     pool = make_pool()
     assert select("first-rows", pool, 3, parameters={"skip": 2}).indices.tolist() == pool.eligible[2:5].tolist()
     with pytest.raises(UsageError, match="multi-label"):

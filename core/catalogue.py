@@ -1,0 +1,144 @@
+"""Functions by name, with presets and checked parameters: how query functions and learners are registered and found.
+
+A name may carry a preset after a colon: ``mcfps:paper``. A function's parameters are its keyword-only arguments; their
+defaults give the types, so nothing is declared twice. A default that must lie within limits says so in its annotation:
+``passes: Annotated[int, Within(1)] = 10``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from .errors import UsageError, nearest
+
+
+@dataclass(frozen=True)
+class Within:
+    """Limits of a number, both allowed, or the words that a text may be."""
+
+    least: float | None = None
+    most: float | None = None
+    words: tuple[str, ...] = ()
+
+    def rule(self) -> str:
+        """The limits in words."""
+        if self.words:
+            return f"one of {', '.join(self.words)}"
+        if self.least is not None and self.most is not None:
+            return f"from {self.least:g} to {self.most:g}"
+        return f"at least {self.least:g}" if self.least is not None else f"at most {self.most:g}"
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value of the right type keeps to the limits."""
+        if self.words:
+            return value in self.words
+        return (self.least is None or value >= self.least) and (self.most is None or value <= self.most)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named set of parameters; ``changes`` are other fields of the entry that differ with it."""
+
+    summary: str
+    parameters: Mapping[str, Any]
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A function and what there is to know about it.
+
+    summary: one line on what it is good for. source: paper and equation. cost: one line on what its time grows with.
+    defaults and limits: its parameters, filled in by :meth:`Catalogue.register`.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    summary: str
+    source: str
+    cost: str
+    presets: Mapping[str, Preset] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, Within] = field(default_factory=dict)
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class Catalogue(Generic[E]):
+    """Entries by name; ``kind`` is what to call one in a message."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, E] = {}
+
+    def register(self, entry: E) -> None:
+        """Make a function known under its name, with the parameters found in its signature."""
+        arguments = inspect.signature(entry.function).parameters.values()
+        defaults = {a.name: a.default for a in arguments if a.kind is inspect.Parameter.KEYWORD_ONLY}
+        hints = get_type_hints(entry.function, include_extras=True)
+        limits = {
+            name: next(note for note in hints[name].__metadata__ if isinstance(note, Within))
+            for name in defaults
+            if hasattr(hints.get(name), "__metadata__")
+        }
+        self._entries[entry.name] = replace(
+            entry, defaults={**defaults, **entry.defaults}, limits={**limits, **entry.limits}
+        )
+
+    def entries(self) -> tuple[E, ...]:
+        """All of them in alphabetical order, without presets."""
+        return tuple(self._entries[name] for name in sorted(self._entries))
+
+    def names(self) -> tuple[str, ...]:
+        """Everything that :meth:`find` accepts: ``mcfps``, ``mcfps:paper``, ..."""
+        return tuple(name for e in self.entries() for name in (e.name, *(f"{e.name}:{preset}" for preset in e.presets)))
+
+    def find(self, name: str) -> E:
+        """The entry of that name; with a preset, its parameters, summary and other fields are the preset's.
+
+        Raises:
+            UsageError: no such name; the hint has the nearest one.
+        """
+        if name not in self.names():
+            raise UsageError(f"There is no {self.kind} called {name!r}.", hint=nearest(name, self.names()))
+        base, _, preset_name = name.partition(":")
+        entry = self._entries[base]
+        if not preset_name:
+            return entry
+        preset = entry.presets[preset_name]
+        defaults = {**entry.defaults, **preset.parameters}
+        return replace(entry, name=name, summary=preset.summary, defaults=defaults, presets={}, **preset.changes)
+
+    def settings(self, entry: E, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters of a function, changed as asked.
+
+        Raises:
+            UsageError: an unknown parameter (the hint has the nearest one), a wrong type, a value out of its limits.
+        """
+        settings = dict(entry.defaults)
+        for key, value in parameters.items():
+            if key not in settings:
+                raise UsageError(f"{entry.name} has no parameter {key!r}.", hint=nearest(key, settings))
+            settings[key] = _checked(entry, key, value, settings[key])
+        return settings
+
+
+def _checked(entry: Entry, key: str, value: Any, default: Any) -> Any:
+    """The value in the type of the default."""
+    wanted = type(default)
+    if not (type(value) is wanted or (wanted is float and type(value) is int)):
+        raise UsageError(
+            f"{entry.name}: {key} is {value!r}, but should be of type {wanted.__name__}.",
+            hint=f"The default is {default!r}.",
+        )
+    limit = entry.limits.get(key)
+    # A NaN is allowed by no comparison, so it is refused wherever there is a limit.
+    if limit is not None and not limit.allows(value):
+        raise UsageError(
+            f"{entry.name}: {key} is {value!r}, but should be {limit.rule()}.", hint=f"The default is {default!r}."
+        )
+    return wanted(value)
