@@ -24,27 +24,45 @@ from .arrays import (
     gather,
     probabilities_of,
     tiles,
+    tiles_of,
 )
 from .clustering import Clusters, kmeans
-from .distances import References, min_squared_distances, nearest_neighbours
+from .covering import Kernel, ball, gaussian, greedy_coverage
+from .distances import References, all_squared_distances, min_squared_distances, nearest_neighbours
 from .farthest import farthest_points, most_central
+from .memory import sparing
+from .sampling import d2_sampling
+from .spaces import EmbeddingSpace, GradientSpace, Space, nearest_squared_distances, squared_norms
 
 __all__ = [
     "SAME",
     "Clusters",
     "Device",
+    "EmbeddingSpace",
     "Floats",
+    "GradientSpace",
     "Indices",
+    "Kernel",
     "References",
     "Rows",
+    "Space",
+    "all_squared_distances",
+    "ball",
     "column_moments",
+    "d2_sampling",
     "farthest_points",
     "finite_rows",
     "gather",
+    "gaussian",
+    "greedy_coverage",
     "kmeans",
     "min_squared_distances",
     "most_central",
     "nearest_neighbours",
+    "nearest_squared_distances",
     "probabilities_of",
+    "sparing",
+    "squared_norms",
     "tiles",
+    "tiles_of",
 ]

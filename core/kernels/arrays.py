@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -20,20 +22,31 @@ Device = str | torch.device
 SAME = 1e-12
 """Rows closer than a millionth of their length count as one and the same."""
 
-_TILE_ELEMENTS = 2**21
+_tile_elements = ContextVar("tile_elements", default=2**21)
 """16 MB of float64: larger tiles fall out of the processor's cache, and the whole pass takes twice as long."""
 
 
+@contextmanager
+def tiles_of(elements: int) -> Iterator[None]:
+    """Within this context, in this thread, tiles hold ``elements`` numbers."""
+    before = _tile_elements.set(elements)
+    try:
+        yield
+    finally:
+        _tile_elements.reset(before)
+
+
 def tiles(count: int, width: int, most: int = 8192) -> Iterator[slice]:
-    """Slices that cut ``count`` rows of ``width`` numbers into tiles of at most ``most`` rows."""
-    step = max(64, min(most, _TILE_ELEMENTS // max(width, 1)))
+    """Slices that cut ``count`` rows of ``width`` numbers into tiles of at most ``most`` rows, and at least 64."""
+    step = max(64, min(most, _tile_elements.get() // max(width, 1)))
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
 
 
 def gather(embeddings: Rows, rows: slice | Indices, device: Device = "cpu") -> torch.Tensor:
     """Some rows as a float64 tensor (n, d) on ``device``; they travel in the type in which they are stored."""
-    block = np.array(embeddings[rows], order="C")
+    # Picking rows by number copies them already; a slice may be a view of a read-only memory map, which torch refuses.
+    block = np.array(embeddings[rows]) if isinstance(rows, slice) else np.ascontiguousarray(embeddings[rows])
     return torch.from_numpy(block).to(device).to(torch.float64)
 
 
@@ -42,8 +55,17 @@ def finite_rows(embeddings: Rows, monitor: Monitor = SILENT) -> NDArray[np.bool_
     finite = np.empty(len(embeddings), dtype=bool)
     for part in tiles(len(embeddings), embeddings.shape[1]):
         monitor.advance(part.start / len(embeddings), "Checking the embeddings")
-        finite[part] = np.isfinite(embeddings[part]).all(axis=1)
+        finite[part] = _are_finite(embeddings[part])
     return finite
+
+
+def _are_finite(block: Rows) -> NDArray[np.bool_]:
+    """True (n,) for each row (n, d) without a NaN or an infinity."""
+    if block.dtype != np.float16 or not block.shape[1]:
+        return np.asarray(np.isfinite(block).all(axis=1))
+    # numpy turns half precision into single to look at it, which takes three times as long as to look at the exponents.
+    exponents = np.ascontiguousarray(block).view(np.uint16) & np.uint16(0x7C00)
+    return np.asarray(exponents.max(axis=1) < 0x7C00)
 
 
 def column_moments(

@@ -57,6 +57,28 @@ def min_squared_distances(
     return nearest
 
 
+def all_squared_distances(
+    embeddings: Rows, rows: Indices, *, device: Device = "cpu", monitor: Monitor = SILENT
+) -> Floats:
+    """Squared distances (n, n) float32 between some rows (n,), which must be few: this is all of them at once.
+
+    Args:
+        embeddings: (N, d), finite in all rows used.
+        rows: (n,) row numbers.
+        device: where to compute.
+        monitor: progress and cancellation.
+    """
+    gaps = np.empty((len(rows), len(rows)), dtype=np.float32)
+    width = embeddings.shape[1]
+    for some in tiles(len(rows), width):
+        points = References.of(gather(embeddings, rows[some], device))
+        for part in tiles(len(rows), max(width, len(points.points))):
+            monitor.advance(some.start / len(rows), "Measuring distances")
+            found = points.squared_distances(gather(embeddings, rows[part], device))
+            gaps[part, some] = found.cpu().numpy()
+    return gaps
+
+
 def nearest_neighbours(
     embeddings: Rows,
     queries: Indices,
@@ -66,14 +88,15 @@ def nearest_neighbours(
     device: Device = "cpu",
     monitor: Monitor = SILENT,
 ) -> tuple[Indices, Floats]:
-    """The nearest of ``rows`` for each of a few ``queries``, nearest first, ties by position in ``rows``.
+    """The nearest of ``rows`` for each of the ``queries``, nearest first, ties by position in ``rows``.
 
-    A query that is itself among ``rows`` is its own first neighbour, unless a duplicate stands before it.
+    A query that is itself among ``rows`` is its own first neighbour, unless a duplicate stands before it. All
+    distances are computed, so the time grows with q n d, and memory with q k.
 
     Args:
         embeddings: (N, d), finite in all rows used.
         queries: (q,) row numbers.
-        rows: (n,) row numbers among which to search.
+        rows: (n,) row numbers among which to search, fewer than 2**31.
         neighbours: k, cut to n.
         device: where to compute.
         monitor: progress and cancellation.
@@ -82,17 +105,35 @@ def nearest_neighbours(
         Row numbers (q, k) and squared distances (q, k) float32.
     """
     k = min(neighbours, len(rows))
-    points = References.of(gather(embeddings, queries, device))
-    best = torch.full((len(queries), 0), np.inf, dtype=torch.float32, device=device)
-    places = torch.zeros((len(queries), 0), dtype=torch.int64, device=device)
-    for part in tiles(len(rows), max(embeddings.shape[1], len(queries))):
-        monitor.advance(part.start / len(rows), "Looking for neighbours")
-        found = points.squared_distances(gather(embeddings, rows[part], device)).T
-        here = torch.arange(part.start, part.stop, device=device).expand(len(queries), -1)
-        # A stable sort of (kept, new) keeps the earlier position first among equals.
-        best, order = torch.sort(torch.cat([best, found], dim=1), dim=1, stable=True)
-        best, places = best[:, :k], torch.cat([places, here], dim=1).gather(1, order[:, :k])
-    return rows[places.cpu().numpy()], best.cpu().numpy()
+    places = np.empty((len(queries), k), dtype=np.int64)
+    distances = np.empty((len(queries), k), dtype=np.float32)
+    width = embeddings.shape[1]
+    for part in tiles(len(queries), width):
+        asked = gather(embeddings, queries[part], device)
+        stage = monitor.part(part.start / len(queries), part.stop / len(queries))
+        best = torch.empty((len(asked), 0), dtype=torch.int64, device=device)
+        for some in tiles(len(rows), max(width, len(asked))):
+            stage.advance(some.start / len(rows), "Looking for neighbours")
+            found = References.of(gather(embeddings, rows[some], device)).squared_distances(asked)
+            best = torch.cat([best, _ranks(found, some.start)], dim=1)
+            best = best.topk(min(k, best.shape[1]), dim=1, largest=False).values
+        places[part] = (best & _PLACE).cpu().numpy()
+        distances[part] = (best >> 32).to(torch.int32).view(torch.float32).cpu().numpy()
+    return rows[places], distances
+
+
+_PLACE = 2**32 - 1
+"""The lower half of a rank."""
+
+
+def _ranks(distances: torch.Tensor, start: int) -> torch.Tensor:
+    """Integers (q, n) that sort like (distance, position in the rows), of which no two are equal.
+
+    The bits of floats that are not negative sort like the floats, so they are the upper half; the position is the
+    lower one.
+    """
+    positions = torch.arange(start, start + distances.shape[1], device=distances.device)
+    return distances.view(torch.int32).to(torch.int64).bitwise_left_shift_(32).bitwise_or_(positions)
 
 
 def _squared_norms(block: torch.Tensor) -> torch.Tensor:
