@@ -10,9 +10,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Any, Generic, Literal, TypeVar, get_type_hints
 
 from .errors import UsageError, nearest
+
+Mode = Literal["single", "multi"]
+"""Whether a tile has one class, or any number of them."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,28 @@ class Within:
 
 
 @dataclass(frozen=True)
+class Parameters:
+    """What may be set of a function: the default of each parameter, and the limits of those that have some."""
+
+    defaults: Mapping[str, Any]
+    limits: Mapping[str, Within]
+
+
+def parameters_of(function: Callable[..., Any]) -> Parameters:
+    """The keyword-only arguments of a function; their limits come from their annotations."""
+    arguments = inspect.signature(function).parameters.values()
+    defaults = {a.name: a.default for a in arguments if a.kind is inspect.Parameter.KEYWORD_ONLY}
+    hints = get_type_hints(function, include_extras=True)
+    limits = {
+        name: note
+        for name in defaults
+        for note in getattr(hints.get(name), "__metadata__", ())
+        if isinstance(note, Within)
+    }
+    return Parameters(defaults, limits)
+
+
+@dataclass(frozen=True)
 class Preset:
     """A named set of parameters; ``changes`` are other fields of the entry that differ with it."""
 
@@ -52,6 +77,7 @@ class Entry:
     """A function and what there is to know about it.
 
     summary: one line on what it is good for. source: paper and equation. cost: one line on what its time grows with.
+    modes: the label modes in which it has a meaning.
     defaults and limits: its parameters, filled in by :meth:`Catalogue.register`.
     """
 
@@ -60,9 +86,22 @@ class Entry:
     summary: str
     source: str
     cost: str
+    modes: tuple[Mode, ...] = ("single", "multi")
     presets: Mapping[str, Preset] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Within] = field(default_factory=dict)
+
+    def facts(self) -> dict[str, Any]:
+        """What every entry has to say of itself, for programs; limits are in words."""
+        return {
+            "name": self.name,
+            "summary": self.summary,
+            "source": self.source,
+            "cost": self.cost,
+            "modes": self.modes,
+            "parameters": dict(self.defaults),
+            "limits": {name: limit.rule() for name, limit in self.limits.items()},
+        }
 
 
 E = TypeVar("E", bound=Entry)
@@ -76,17 +115,13 @@ class Catalogue(Generic[E]):
         self._entries: dict[str, E] = {}
 
     def register(self, entry: E) -> None:
-        """Make a function known under its name, with the parameters found in its signature."""
-        arguments = inspect.signature(entry.function).parameters.values()
-        defaults = {a.name: a.default for a in arguments if a.kind is inspect.Parameter.KEYWORD_ONLY}
-        hints = get_type_hints(entry.function, include_extras=True)
-        limits = {
-            name: next(note for note in hints[name].__metadata__ if isinstance(note, Within))
-            for name in defaults
-            if hasattr(hints.get(name), "__metadata__")
-        }
+        """Make a function known under its name, with the parameters found in its signature.
+
+        ``entry.defaults`` and ``entry.limits`` count as well, for a function that passes ``**parameters`` on.
+        """
+        own = parameters_of(entry.function)
         self._entries[entry.name] = replace(
-            entry, defaults={**defaults, **entry.defaults}, limits={**limits, **entry.limits}
+            entry, defaults={**own.defaults, **entry.defaults}, limits={**own.limits, **entry.limits}
         )
 
     def entries(self) -> tuple[E, ...]:
@@ -112,6 +147,18 @@ class Catalogue(Generic[E]):
         preset = entry.presets[preset_name]
         defaults = {**entry.defaults, **preset.parameters}
         return replace(entry, name=name, summary=preset.summary, defaults=defaults, presets={}, **preset.changes)
+
+    def check_mode(self, entry: E, mode: Mode) -> None:
+        """Refuse a label mode in which an entry has no meaning.
+
+        Raises:
+            UsageError: the hint has those that can do it.
+        """
+        if mode not in entry.modes:
+            able = [other.name for other in self.entries() if mode in other.modes]
+            raise UsageError(
+                f"{entry.name} does not work with {mode}-label projects.", hint=f"Use one of: {', '.join(able)}."
+            )
 
     def settings(self, entry: E, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters of a function, changed as asked.

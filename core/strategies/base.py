@@ -19,11 +19,10 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..catalogue import Entry
+from ..catalogue import Entry, Mode
 from ..kernels import Device, Floats, Indices, Rows
 from ..monitor import SILENT, Monitor
 
-Mode = Literal["single", "multi"]
 Need = Literal["labels", "predictions", "samples", "previous", "losses"]
 """What a query function cannot do without. The first two and "previous" are not there in a project's first rounds, so
 the cold start takes over; "samples" and "losses" depend on the learner, so without them there is an error."""
@@ -120,12 +119,13 @@ class Selection:
 class Strategy(Entry):
     """A query function and what there is to know about it.
 
-    modes: the label modes in which it has a meaning. needs: see :data:`Need`. learner: the learner that it was
+    needs: see :data:`Need`. uses: what else it
+    looks at where it is there. learner: the learner that it was
     published with, by name; empty for whichever the analyst uses.
     """
 
-    modes: tuple[Mode, ...] = ("single", "multi")
     needs: frozenset[Need] = frozenset()
+    uses: frozenset[Need] = frozenset()
     learner: str = ""
 
 

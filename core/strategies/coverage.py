@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 
 from ..catalogue import Within
-from ..kernels import Clusters, Floats, Indices, farthest_points, kmeans
+from ..kernels import Floats, Indices, farthest_points, kmeans
 from .base import Pool, Request, Selection, Strategy, highest
 
 _MOST_CLUSTERS = 200
@@ -47,24 +47,17 @@ def choose_typical(
     found = kmeans(
         pool.embeddings, rows, count, request.rng, device=request.device, monitor=request.monitor.part(0.0, 0.9)
     )
-    clusters, nearest = _nearest_to_centres(found, len(pool.eligible))
+    clusters, nearest = found.nearest_to_centres(len(pool.eligible))
     labels = np.bincount(found.labels[len(pool.eligible) :], minlength=len(found.centres))[clusters]
     sizes = found.sizes[clusters]
     shares = sizes / (1.0 + labels)
     order = highest(shares, request.budget)
     picks = pool.eligible[nearest[order]]
     reasons = tuple(f"typical of {sizes[i]} similar tiles, {labels[i]} of them labelled" for i in order)
-    return _filled(Selection(picks, shares[order], reasons), pool, request)
+    return filled(Selection(picks, shares[order], reasons), pool, request)
 
 
-def _nearest_to_centres(found: Clusters, eligible: int) -> tuple[Indices, Indices]:
-    """Clusters with one of the first ``eligible`` rows in them, and the place of the row nearest to each centre."""
-    by_distance = np.lexsort((found.squared_distances[:eligible], found.labels[:eligible]))
-    clusters, first = np.unique(found.labels[:eligible][by_distance], return_index=True)
-    return clusters, by_distance[first]
-
-
-def _filled(selection: Selection, pool: Pool, request: Request) -> Selection:
+def filled(selection: Selection, pool: Pool, request: Request) -> Selection:
     """The selection, brought up to the budget by the rows farthest from all that is labelled or picked."""
     missing = request.budget - len(selection.indices)
     if not missing:

@@ -24,10 +24,10 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 
-from ..catalogue import Preset, Within
+from ..catalogue import Mode, Preset, Within
 from ..kernels import Floats, Indices, farthest_points, nearest_neighbours, probabilities_of, tiles
-from .base import Mode, Pool, Predictions, Request, Selection, Strategy, Utilities, highest
-from .uncertainty import doubt
+from .base import Pool, Predictions, Request, Selection, Strategy, Utilities, highest
+from .uncertainty import doubt, entropy, least_confidence
 
 
 def choose_mcfps(
@@ -70,11 +70,7 @@ def choose_mcfps(
 
 def uncertainty(probabilities: Floats, mode: Mode) -> Utilities:
     """1 - max p ("single"), or the mean binary entropy in bits ("multi"): (n,) from (n, C)."""
-    p = probabilities.astype(np.float64)
-    if mode == "single":
-        return np.asarray(1.0 - p.max(axis=1))
-    p = np.clip(p, 1e-12, 1.0 - 1e-12)
-    return np.asarray(-np.mean(p * np.log2(p) + (1.0 - p) * np.log2(1.0 - p), axis=1))
+    return least_confidence(probabilities, mode) if mode == "single" else entropy(probabilities, mode)
 
 
 def confidence(probabilities: Floats, mode: Mode) -> Utilities:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from quadrat.core.kernels import tiles_of
 from quadrat.core.strategies.base import Pool, Predictions
 from quadrat.core.strategies.mcfps import confidence, uncertainty
 from quadrat.core.strategies.registry import select
@@ -39,6 +40,27 @@ def test_each_far_point_gives_the_least_sure_of_its_neighbours():
     assert selection.indices.tolist() == [8, 4]
     np.testing.assert_allclose(selection.utilities, [0.45, 0.4], atol=1e-6)
     assert selection.reasons[0] == "unsure: class 0 0.55 or class 1 0.45; far from all labelled tiles"
+
+
+def test_a_whole_round_worked_by_hand():
+    """Two versions, b = 3, k = 2, sure 0.8: each step of the method with its outcome."""
+    #        0    1    2    3    4    5     6    7    8    9
+    first = [0.5, 0.6, 0.9, 0.9, 0.9, 0.95, 0.2, 0.9, 0.9, 0.6]
+    other = [0.5, 0.6, 0.9, 0.5, 0.3, 0.95, 0.6, 0.6, 0.3, 0.8]
+    pool = pool_of(np.concatenate([two_classes(first), two_classes(other)]))
+    # (1) The means are 1: 0.6, 2: 0.9, 3: 0.7, 4: 0.6, 5: 0.95, 6: 0.4, 7: 0.75, 8: 0.6, 9: 0.7.
+    # (2) Tiles 2 and 5 are surer than 0.8 and skipped. Left are 1 (at 2), 3 (38), 4 (40), 6 (75), 7 (95), 8, 9 (100).
+    # (3) The farthest from tile 0 is 9; then 4, which is 40 from 0; then 6, which is 25 from 9 (3 is 2 from 4).
+    # (4) Around 9 are 9 (u = 0.3) and 8 (0.4): tile 8. Around 4 are 4 (0.4) and 3 (0.3): tile 4. Around 6 are
+    #     6 (0.4) and 7 (0.25): tile 6. All three have u = 0.4, so they come in the order of S, but for rounding.
+    selection = select("mcfps", pool, 3, parameters={"neighbours": 2, "passes": 2})
+    assert sorted(selection.indices.tolist()) == [4, 6, 8]
+    np.testing.assert_allclose(selection.utilities, [0.4, 0.4, 0.4], atol=1e-6)
+    # One neighbour is the far point itself, so nothing is left of step 4.
+    alone = select("mcfps", pool, 3, parameters={"neighbours": 1, "passes": 2})
+    assert sorted(alone.indices.tolist()) == [4, 6, 9]
+    # Around 9 a third neighbour is 7, which is surer; around 4 it is 6 (35 away), as unsure as 4 but farther.
+    assert sorted(select("mcfps", pool, 3, parameters={"neighbours": 3, "passes": 2}).indices.tolist()) == [4, 6, 8]
 
 
 def test_sure_tiles_are_skipped_for_this_round_only():
@@ -113,10 +135,10 @@ def test_a_learner_without_randomness_is_taken_at_its_word(mode):
     assert select("mcfps", plain, 2, parameters={"neighbours": 3}).indices.tolist() == [8, 4]
 
 
-def test_a_large_pool_is_predicted_piece_by_piece_with_the_same_versions(monkeypatch):
+def test_a_large_pool_is_predicted_piece_by_piece_with_the_same_versions():
     rng = np.random.default_rng(0)
     pool = pool_of(rng.normal(size=(3, 200, 4)), places=rng.normal(size=(200, 5)).astype(np.float32))
     whole = select("mcfps", pool, 20, parameters={"passes": 3})
-    monkeypatch.setattr("quadrat.core.kernels.arrays._TILE_ELEMENTS", 1)
-    pieces = select("mcfps", pool, 20, parameters={"passes": 3})
+    with tiles_of(1):
+        pieces = select("mcfps", pool, 20, parameters={"passes": 3})
     assert whole.indices.tolist() == pieces.indices.tolist()
