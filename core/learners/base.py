@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..catalogue import Entry
+from ..catalogue import Entry, Mode
 from ..kernels import Device, Floats, Indices, Rows
 from ..monitor import SILENT, Monitor
-from .head import Head, Mode
+from .head import Head
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -98,10 +98,11 @@ class Fitted:
 class Learner(Entry):
     """A learner and what there is to know about it.
 
-    modes: the label modes it supports. needs_pixels: it looks at the tiles, not only at their embeddings. folds: into
-    how many parts the labels are cut to calibrate it; 0 where that would take too long, and it stays as it is.
+    needs_pixels: it looks at the tiles, not only at their embeddings.
+    uses_unlabelled: it learns from ``Task.unlabelled`` too. folds: into how many parts the labels are cut to calibrate
+    it; 0 where that would take too long, and it stays as it is.
     """
 
-    modes: tuple[Mode, ...] = ("single", "multi")
     needs_pixels: bool = False
+    uses_unlabelled: bool = False
     folds: int = 5

@@ -5,7 +5,8 @@ logit a class. Softmax (one class a tile) or sigmoid (any number of classes) mak
 
 Monte Carlo dropout (Gal and Ghahramani 2016) is *consistent*: in one pass every tile loses the same features, so the
 passes are t different heads that can be compared tile by tile. Dropping features is scaling the weights, so all
-passes together are one product of the features (n, F) with weights (F, t C), and the network runs once.
+passes together are one product of the features (n, F) with weights (F, t C), and the network runs once. Dropping
+numbers of the input scales the first layer in the same way.
 
 All sums are made in float64 and rounded to float32, so the numbers do not depend on threads, tiles or device.
 """
@@ -13,21 +14,22 @@ All sums are made in float64 and rounded to float32, so the numbers do not depen
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ..errors import LearningError
+from ..catalogue import Mode
+from ..errors import LearningError, UsageError
 from ..kernels import Device, Floats, Indices, Rows, gather, probabilities_of, tiles
 from ..monitor import SILENT, Monitor
 
-Mode = Literal["single", "multi"]
 _FORMAT = "quadrat head 1"
+_Layer = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,9 @@ class Head:
 
     mean, scale (d,): an embedding z enters as (z - mean) * scale. output_weight (C, F) and output_bias (C,), where
     F is d without and H with a hidden layer; hidden_weight (H, d), hidden_bias (H,) or both None. All are float32 on
-    the CPU. ``key`` is kept in the file for whoever wants to know again what the head was trained from.
+    the CPU. ``key`` is kept in the file for whoever wants to know again what the head was trained from. temperature:
+    what :meth:`predict` divides the logits by, so that a probability is as often right as it says; see
+    :mod:`.calibration`.
     """
 
     mode: Mode
@@ -49,6 +53,7 @@ class Head:
     hidden_bias: torch.Tensor | None = None
     device: Device = "cpu"
     key: str = ""
+    temperature: float = 1.0
 
     @property
     def width(self) -> int:
@@ -69,8 +74,76 @@ class Head:
             LearningError: the embeddings do not have the width that the head was trained on.
             Cancelled: the caller asked to stop.
         """
-        logits = self._logits(embeddings, rows, self.output_weight, self.output_bias, monitor)
-        return probabilities_of(logits, self.mode)
+        logits = self.logits(embeddings, rows, monitor=monitor)
+        return probabilities_of(logits / np.float32(self.temperature), self.mode)
+
+    def logits(self, embeddings: Rows, rows: Indices | None = None, *, monitor: Monitor = SILENT) -> Floats:
+        """What :meth:`predict` makes probabilities of: logits (n, C) float32, before the temperature.
+
+        Raises:
+            LearningError: the embeddings do not have the width that the head was trained on.
+            Cancelled: the caller asked to stop.
+        """
+        layers = self._folded([*self._hidden(), (self.output_weight, self.output_bias)])
+        return self.tiled(lambda block: _through(layers, block), self.n_classes, embeddings, rows, monitor=monitor)
+
+    def features(self, embeddings: Rows, rows: Indices | None = None, *, monitor: Monitor = SILENT) -> Floats:
+        """The input (n, F) float32 of the last layer for some rows, or all: standardised embeddings or hidden units.
+
+        Rows whose embedding is not finite are NaN.
+
+        Raises:
+            LearningError: the embeddings do not have the width that the head was trained on.
+            Cancelled: the caller asked to stop.
+        """
+        count = self.output_weight.shape[1]
+        return self.tiled(lambda block: self.activations(block)[-1], count, embeddings, rows, monitor=monitor)
+
+    def activations(self, block: torch.Tensor) -> list[torch.Tensor]:
+        """All that is computed before the last layer from embeddings (n, d): standardised ones, hidden units if any."""
+        standardised = (block - self.mean.to(block)) * self.scale.to(block)
+        return [standardised, *((standardised @ w.to(block).T + b.to(block)).relu() for w, b in self._hidden())]
+
+    def tiled(
+        self,
+        compute: Callable[[torch.Tensor], torch.Tensor],
+        outputs: int,
+        embeddings: Rows,
+        rows: Indices | None = None,
+        *,
+        monitor: Monitor = SILENT,
+    ) -> Floats:
+        """Compute something from some rows, or all, a tile (m, d) float64 on the device at a time.
+
+        Args:
+            compute: a tile (m, d) to values (m, outputs).
+            outputs: numbers in the answer to a row.
+            embeddings: (N, d).
+            rows: (n,), all by default.
+            monitor: progress and cancellation.
+
+        Returns:
+            (n, outputs) float32; NaN where the embedding is not finite.
+
+        Raises:
+            LearningError: the embeddings do not have the width that the head was trained on.
+            Cancelled: the caller asked to stop.
+        """
+        if embeddings.shape[1] != self.width:
+            raise LearningError(
+                f"The head was trained on embeddings of {self.width} numbers; these have {embeddings.shape[1]}.",
+                hint="Train again: the encoder has changed since.",
+            )
+        total = len(embeddings) if rows is None else len(rows)
+        computed = np.empty((total, outputs), dtype=np.float32)
+        for part in tiles(total, max(self.width, outputs)):
+            monitor.advance(part.start / total, "Predicting")
+            block = gather(embeddings, part if rows is None else rows[part], self.device)
+            values = compute(block)
+            # A NaN or an infinity anywhere in a row reaches its sum, which is cheaper to test than the row.
+            values[~torch.isfinite(block.sum(dim=1))] = torch.nan
+            computed[part] = values.to(torch.float32).cpu().numpy()
+        return computed
 
     def mc_dropout(
         self,
@@ -84,27 +157,37 @@ class Head:
     ) -> Floats:
         """Logits (passes, n, C) float32 of ``passes`` heads, each without a random part of the features.
 
-        The parts depend only on ``seed`` and ``passes``, so a large pool may be asked for piece by piece. Rows whose
-        embedding is not finite are NaN.
+        With ``input_dropout`` it is that share of the standardised input that is dropped, and nothing after it. The
+        parts depend only on ``seed`` and ``passes``, so a large pool may be asked for piece by piece. The temperature
+        has no part in it. Rows whose embedding is not finite are NaN.
 
         Raises:
+            UsageError: ``input_dropout`` is not at least 0 and below 1.
             LearningError: the embeddings do not have the width that the head was trained on.
             Cancelled: the caller asked to stop.
         """
-        masks = self.dropout_masks(passes, seed)
-        weight = (self.output_weight.double() * masks[:, None, :]).flatten(0, 1)
-        logits = self._logits(embeddings, rows, weight, self.output_bias.repeat(passes), monitor)
+        layers = self._folded(self._random_layers(passes, seed, input_dropout))
+        logits = self.tiled(
+            lambda block: _through(layers, block), passes * self.n_classes, embeddings, rows, monitor=monitor
+        )
         return np.ascontiguousarray(logits.reshape(len(rows), passes, self.n_classes).transpose(1, 0, 2))
 
-    def dropout_masks(self, passes: int, seed: int) -> torch.Tensor:
-        """The factors (passes, F) of the features: 0 where dropped, 1 / (1 - dropout) where kept."""
-        dropped = draw_dropped((passes, self.output_weight.shape[1]), self.dropout, np.random.default_rng(seed))
-        return (~dropped).double() / (1.0 - self.dropout)
+    def dropout_masks(self, passes: int, seed: int, input_dropout: float | None = None) -> torch.Tensor:
+        """The factors (passes, F) of the features, or (passes, d) of the input: 0 where dropped, 1 / (1 - share) else.
+
+        Raises:
+            UsageError: ``input_dropout`` is not at least 0 and below 1.
+        """
+        share = self.dropout if input_dropout is None else input_dropout
+        if not 0.0 <= share < 1.0:
+            raise UsageError(f"{share} of the input cannot be dropped.", hint="Give a share from 0 to below 1.")
+        count = self.output_weight.shape[1] if input_dropout is None else self.width
+        return (~draw_dropped((passes, count), share, np.random.default_rng(seed))).double() / (1.0 - share)
 
     def save(self, path: Path) -> None:
         """Write a safetensors file: all of it or nothing, by way of a temporary name."""
         tensors = {name: tensor.contiguous() for name in _TENSORS if (tensor := getattr(self, name)) is not None}
-        about = {"mode": self.mode, "dropout": self.dropout, "key": self.key}
+        about = {"mode": self.mode, "dropout": self.dropout, "key": self.key, "temperature": self.temperature}
         unfinished = path.with_name(path.name + ".part")
         save_file(tensors, unfinished, metadata={"format": _FORMAT, "head": json.dumps(about)})
         unfinished.replace(path)
@@ -130,34 +213,26 @@ class Head:
                 details=repr(problem),
             ) from problem
 
-    def _logits(
-        self, embeddings: Rows, rows: Indices | None, weight: torch.Tensor, bias: torch.Tensor, monitor: Monitor
-    ) -> Floats:
-        """features(rows) @ weight.T + bias, tiled: (n, outputs) float32."""
-        if embeddings.shape[1] != self.width:
-            raise LearningError(
-                f"The head was trained on embeddings of {self.width} numbers; these have {embeddings.shape[1]}.",
-                hint="Train again: the encoder has changed since.",
-            )
-        layers = self._folded(weight, bias)
-        total = len(embeddings) if rows is None else len(rows)
-        logits = np.empty((total, len(bias)), dtype=np.float32)
-        for part in tiles(total, max(self.width, len(bias))):
-            monitor.advance(part.start / total, "Predicting")
-            block = gather(embeddings, part if rows is None else rows[part], self.device)
-            scores = block
-            for number, (matrix, offset) in enumerate(layers):
-                scores = torch.addmm(offset, scores.relu() if number else scores, matrix.T)
-            # A NaN or an infinity anywhere in a row reaches its sum, which is cheaper to test than the row.
-            scores[~torch.isfinite(block.sum(dim=1))] = torch.nan
-            logits[part] = scores.to(torch.float32).cpu().numpy()
-        return logits
+    def _hidden(self) -> list[_Layer]:
+        """The hidden layer, if there is one."""
+        if self.hidden_weight is None or self.hidden_bias is None:
+            return []
+        return [(self.hidden_weight, self.hidden_bias)]
 
-    def _folded(self, weight: torch.Tensor, bias: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """The layers in float64 on the device, ending in the given one, the first of them with the standardisation."""
-        layers = [(weight, bias)]
-        if self.hidden_weight is not None and self.hidden_bias is not None:
-            layers.insert(0, (self.hidden_weight, self.hidden_bias))
+    def _random_layers(self, passes: int, seed: int, input_dropout: float | None) -> list[_Layer]:
+        """The layers of all passes side by side: (passes * C) outputs."""
+        masks = self.dropout_masks(passes, seed, input_dropout)[:, None, :]
+        biases = self.output_bias.repeat(passes)
+        hidden = self._hidden()
+        if input_dropout is None or not hidden:
+            return [*hidden, ((self.output_weight * masks).flatten(0, 1), biases)]
+        # Each pass has hidden units of its own, of which its outputs alone may know.
+        ((weight, bias),) = hidden
+        first = ((weight * masks).flatten(0, 1), bias.repeat(passes))
+        return [first, (torch.kron(torch.eye(passes), self.output_weight), biases)]
+
+    def _folded(self, layers: list[_Layer]) -> list[_Layer]:
+        """Layers in float64 on the device, the first of them with the standardisation."""
         (first, offset), *rest = [(matrix.double(), offset.double()) for matrix, offset in layers]
         scaled = first * self.scale.double()
         shifted = (scaled, offset - scaled @ self.mean.double())
@@ -170,3 +245,11 @@ _TENSORS = ("mean", "scale", "output_weight", "output_bias", "hidden_weight", "h
 def draw_dropped(shape: tuple[int, int], dropout: float, rng: np.random.Generator) -> torch.Tensor:
     """True where a feature is dropped; drawn by numpy, so that every device and version of torch sees the same."""
     return torch.from_numpy(rng.random(shape, dtype=np.float32) < dropout)
+
+
+def _through(layers: list[_Layer], block: torch.Tensor) -> torch.Tensor:
+    """Put rows (n, d) through layers with a rectifier between any two."""
+    values = block
+    for number, (matrix, offset) in enumerate(layers):
+        values = torch.addmm(offset, values.relu() if number else values, matrix.T)
+    return values

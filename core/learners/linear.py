@@ -1,12 +1,21 @@
-"""Heads on fixed embeddings as learners: the linear one and the one with a hidden layer."""
+"""Heads on fixed embeddings as learners: the linear one and the one with a hidden layer.
+
+If the task asks for them, they also say which loss they expect on each row: a loss module is trained along. It looks
+at the standardised embedding and at the hidden layer, where there is one.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated
 
+import torch
+
 from ..catalogue import Preset, Within
+from ..kernels import Floats
 from .base import Fitted, Learner, Run, Task
-from .training import HeadConfig, fit_head
+from .head import Head
+from .loss_module import LossModule, LossTeacher
+from .training import HeadConfig, PseudoLabels, fit_head
 
 _PAPER = HeadConfig.paper()
 _DEFAULT = HeadConfig()
@@ -37,7 +46,7 @@ def fit_linear(
         standardise=standardise,
         prior_bias=prior_bias,
     )
-    return _fit(task, run, config)
+    return fit_on_task(task, run, config)
 
 
 def fit_hidden(
@@ -51,10 +60,16 @@ def fit_hidden(
     weight_decay: Annotated[float, Within(0.0)] = _DEFAULT.weight_decay,
 ) -> Fitted:
     """A head with one hidden layer of ``hidden`` rectified units."""
-    return _fit(task, run, HeadConfig(hidden=hidden, dropout=dropout, epochs=epochs, lr=lr, weight_decay=weight_decay))
+    config = HeadConfig(hidden=hidden, dropout=dropout, epochs=epochs, lr=lr, weight_decay=weight_decay)
+    return fit_on_task(task, run, config)
 
 
-def _fit(task: Task, run: Run, config: HeadConfig) -> Fitted:
+def fit_on_task(task: Task, run: Run, config: HeadConfig, guesses: PseudoLabels | None = None) -> Fitted:
+    """Train a head, perhaps with pseudo-labels, and with it a loss module if the task asks for losses."""
+    hidden = () if config.hidden is None else (config.hidden,)
+    teacher = None
+    if task.losses:
+        teacher = LossTeacher((task.embeddings.shape[1], *hidden), run.seed, device=run.device)
     head = fit_head(
         task.embeddings,
         task.labelled,
@@ -64,10 +79,21 @@ def _fit(task: Task, run: Run, config: HeadConfig) -> Fitted:
         config,
         seed=run.seed,
         moments=task.moments,
+        guesses=guesses,
+        teacher=teacher,
         device=run.device,
         monitor=run.monitor,
     )
-    return Fitted(head)
+    return Fitted(head, losses=None if teacher is None else _expected_losses(teacher.module, head, task, run))
+
+
+def _expected_losses(module: LossModule, head: Head, task: Task, run: Run) -> Floats:
+    """The loss (N,) that the module expects on each row; NaN where the embedding is not finite."""
+    with torch.no_grad():
+        expected = head.tiled(
+            lambda block: module(head.activations(block))[:, None], 1, task.embeddings, monitor=run.monitor
+        )
+    return expected[:, 0]
 
 
 LEARNERS = (

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..catalogue import Catalogue
-from ..errors import LearningError, UsageError
-from . import linear
+from ..errors import LearningError
+from . import finetuning, fixmatch, linear, semi_supervised
 from .base import Fitted, Learner, Run, Task
 
 DEFAULT_LEARNER = "linear"
@@ -31,9 +31,7 @@ def fit(name: str, task: Task, run: Run, parameters: Mapping[str, Any] | None = 
     """
     learner = LEARNERS.find(name)
     settings = LEARNERS.settings(learner, parameters or {})
-    if task.mode not in learner.modes:
-        able = [entry.name for entry in LEARNERS.entries() if task.mode in entry.modes]
-        raise UsageError(f"{name} does not work with {task.mode}-label projects.", hint=f"Use one of: {able}.")
+    LEARNERS.check_mode(learner, task.mode)
     if learner.needs_pixels and task.pixels is None:
         raise LearningError(
             f"{name} learns from the tiles themselves, and they are out of reach.",
@@ -43,6 +41,11 @@ def fit(name: str, task: Task, run: Run, parameters: Mapping[str, Any] | None = 
     return fitted
 
 
-for _family in (linear,):
+def facts(learner: Learner) -> dict[str, Any]:
+    """What there is to know about a learner, for programs; limits are in words."""
+    return {**learner.facts(), "needs_pixels": learner.needs_pixels, "uses_unlabelled": learner.uses_unlabelled}
+
+
+for _family in (linear, semi_supervised, finetuning, fixmatch):
     for _learner in _family.LEARNERS:
         LEARNERS.register(_learner)

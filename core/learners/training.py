@@ -5,22 +5,28 @@ are fixed and labels are few, and makes a run repeatable: the seed alone decides
 
 The defaults were chosen on EuroSAT with an ImageNet SqueezeNet. An L2 penalty is worth one to two points of accuracy
 at 512 labels, whatever the optimiser; with it, dropout matters little for accuracy and is there for the query.
+
+Two things can be trained along: a head also learns from guessed labels (:class:`PseudoLabels`) if there are any, and a
+:class:`.loss_module.LossTeacher` teaches its module what the head finds hard.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 
+from ..catalogue import Mode
 from ..errors import LearningError, UsageError
 from ..kernels import Device, Floats, Indices, Rows, column_moments, finite_rows, gather
 from ..monitor import SILENT, Monitor
-from .head import Head, Mode, draw_dropped
+from .head import Head
+from .layers import Layers
+from .loss_module import LossTeacher
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,22 @@ class HeadConfig:
         )
 
 
+@dataclass(frozen=True)
+class PseudoLabels:
+    """Guessed labels to learn from beside the given ones.
+
+    rows: global indices (M,) with finite embeddings, at least one. targets: probabilities (M, C). weights: how far to
+    trust each, (M,) in single mode and (M, C) in multi mode. share: what they count for together, where the labels
+    count for 1. batch_size: how many of them each step of the training sees.
+    """
+
+    rows: Indices
+    targets: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    share: float = 1.0
+    batch_size: int = 1024
+
+
 def fit_head(
     embeddings: Rows,
     rows: Indices,
@@ -85,6 +107,8 @@ def fit_head(
     *,
     seed: int = 0,
     moments: tuple[Floats, Floats] | None = None,
+    guesses: PseudoLabels | None = None,
+    teacher: LossTeacher | None = None,
     device: Device = "cpu",
     monitor: Monitor = SILENT,
 ) -> Head:
@@ -100,6 +124,8 @@ def fit_head(
         seed: decides everything that is random.
         moments: mean (d,) and standard deviation (d,) of the whole pool, to save the pass over it when they are known;
             columns without spread count for nothing.
+        guesses: pseudo-labels to learn from as well.
+        teacher: teaches a loss module by the standardised inputs and, where there is one, the hidden layer.
         device: where to compute.
         monitor: progress, cancellation and remarks.
 
@@ -108,16 +134,19 @@ def fit_head(
         Cancelled: the caller asked to stop.
     """
     config = config or HeadConfig()
-    rows, values = _usable(embeddings, rows, targets, n_classes, mode, monitor)
+    rows, values = usable_labels(embeddings, rows, targets, n_classes, mode, monitor)
     mean, scale = _standardisation(embeddings, config, moments, device, monitor.part(0.0, 0.2))
-    inputs = (gather(embeddings, rows, device) - mean.to(device)) * scale.to(device)
+    scaled = _Scaled(embeddings, mean.to(device), scale.to(device))
     wanted = torch.from_numpy(values.astype(np.int64 if mode == "single" else np.float64)).to(device)
     rng = np.random.default_rng(seed)
-    layers = _first_layers(inputs.shape[1], n_classes, config, rng, device)
+    layers = Layers.untrained(
+        embeddings.shape[1], config.hidden, n_classes, mode, config.dropout, config.init_std, rng, device
+    )
     if config.prior_bias:
-        layers["output_bias"].data = _log_odds(wanted, n_classes)
-    _descend(layers, inputs, wanted, config, rng, monitor.part(0.2, 1.0))
-    trained = {name: layer.detach().cpu().float() for name, layer in layers.items()}
+        layers.parameters["output_bias"].data = _log_odds(wanted, n_classes)
+    guessed = None if guesses is None else _guessed(layers, scaled, guesses)
+    _descend(layers, scaled(rows), wanted, config, guessed, teacher, monitor.part(0.2, 1.0))
+    trained = {name: parameter.detach().cpu().float() for name, parameter in layers.parameters.items()}
     return Head(
         mode,
         config.dropout,
@@ -131,10 +160,19 @@ def fit_head(
     )
 
 
-def _usable(
-    embeddings: Rows, rows: Indices, targets: NDArray[Any], n_classes: int, mode: Mode, monitor: Monitor
+def usable_labels(
+    embeddings: Rows,
+    rows: Indices,
+    targets: NDArray[Any],
+    n_classes: int,
+    mode: Mode,
+    monitor: Monitor = SILENT,
 ) -> tuple[Indices, NDArray[Any]]:
-    """The rows and targets that can be trained on, after every check."""
+    """The rows and targets that can be trained on, after every check.
+
+    Raises:
+        LearningError: no label, labels that do not fit, or one class alone in single mode.
+    """
     rows, targets = np.asarray(rows, dtype=np.int64), np.asarray(targets)
     _check_targets(len(embeddings), rows, targets, n_classes, mode)
     finite = finite_rows(np.asarray(embeddings[rows]))
@@ -188,25 +226,16 @@ def _standardisation(
     return torch.from_numpy(mean).double(), torch.where(varies > 0, 1.0 / varies, 0.0)
 
 
-def _first_layers(
-    width: int, n_classes: int, config: HeadConfig, rng: np.random.Generator, device: Device
-) -> dict[str, torch.Tensor]:
-    """The layers before training: normal weights (He et al. 2015 in the hidden layer) and zero biases."""
+@dataclass(frozen=True)
+class _Scaled:
+    """Standardised embeddings (n, d) float64 of some rows; mean and scale (d,) are on the device."""
 
-    def weights(rows: int, columns: int, spread: float) -> torch.Tensor:
-        drawn = torch.from_numpy(rng.normal(0.0, spread, (rows, columns)))
-        return drawn.to(device).requires_grad_()
+    embeddings: Rows
+    mean: torch.Tensor
+    scale: torch.Tensor
 
-    def biases(count: int) -> torch.Tensor:
-        return torch.zeros(count, dtype=torch.float64, device=device, requires_grad=True)
-
-    layers = {}
-    if config.hidden is not None:
-        layers["hidden_weight"] = weights(config.hidden, width, (2.0 / width) ** 0.5)
-        layers["hidden_bias"] = biases(config.hidden)
-    layers["output_weight"] = weights(n_classes, config.hidden or width, config.init_std)
-    layers["output_bias"] = biases(n_classes)
-    return layers
+    def __call__(self, rows: Indices) -> torch.Tensor:
+        return (gather(self.embeddings, rows, self.mean.device) - self.mean) * self.scale
 
 
 def _log_odds(wanted: torch.Tensor, n_classes: int) -> torch.Tensor:
@@ -217,57 +246,57 @@ def _log_odds(wanted: torch.Tensor, n_classes: int) -> torch.Tensor:
 
 
 def _descend(
-    layers: dict[str, torch.Tensor],
+    layers: Layers,
     inputs: torch.Tensor,
     wanted: torch.Tensor,
     config: HeadConfig,
-    rng: np.random.Generator,
+    guessed: Iterator[torch.Tensor] | None,
+    teacher: LossTeacher | None,
     monitor: Monitor,
 ) -> None:
-    """Train the layers in place."""
-    optimizer = _optimizer(layers, config)
+    """Train the layers in place; ``guessed`` are the mean losses on batches of pseudo-labels."""
+    optimizer = _optimizer(layers.parameters, config)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
     batches = -(-len(inputs) // (config.batch_size or len(inputs)))
     for epoch in range(config.epochs):
-        for batch in np.array_split(rng.permutation(len(inputs)), batches):
+        for batch in np.array_split(layers.rng.permutation(len(inputs)), batches):
             monitor.advance(epoch / config.epochs, "Training the head")
             # All rows at once need no order, and so no copy.
             some = torch.from_numpy(batch).to(inputs.device) if batches > 1 else slice(None)
+            features = layers.features(inputs[some])
+            losses = layers.losses(features[-1], wanted[some])
+            loss = losses.mean()
+            if guessed is not None:
+                loss = loss + next(guessed)
+            if teacher is not None:
+                loss = loss + teacher.share(features, losses, epoch / config.epochs)
             optimizer.zero_grad()
-            loss = _loss(layers, inputs[some], wanted[some], config.dropout, rng)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            if teacher is not None:
+                teacher.step()
         schedule.step()
 
 
-def _optimizer(layers: dict[str, torch.Tensor], config: HeadConfig) -> torch.optim.Optimizer:
+def _guessed(layers: Layers, scaled: _Scaled, guesses: PseudoLabels) -> Iterator[torch.Tensor]:
+    """The loss on one batch of pseudo-labels after the other, all of them once before any of them again."""
+    while True:
+        order = layers.rng.permutation(len(guesses.rows))
+        for batch in np.array_split(order, -(-len(order) // guesses.batch_size)):
+            inputs = scaled(guesses.rows[batch])
+            targets, weights = (
+                torch.from_numpy(values[batch]).to(inputs.device) for values in (guesses.targets, guesses.weights)
+            )
+            losses = layers.losses(layers.features(inputs)[-1], targets, weights)
+            yield guesses.share * losses.mean()
+
+
+def _optimizer(parameters: dict[str, torch.Tensor], config: HeadConfig) -> torch.optim.Optimizer:
     """Adam or SGD, with the L2 penalty on the weights alone."""
     groups: list[dict[str, Any]] = [
-        {"params": [v for k, v in layers.items() if k.endswith("weight")], "weight_decay": config.weight_decay},
-        {"params": [v for k, v in layers.items() if k.endswith("bias")], "weight_decay": 0.0},
+        {"params": [v for k, v in parameters.items() if k.endswith("weight")], "weight_decay": config.weight_decay},
+        {"params": [v for k, v in parameters.items() if k.endswith("bias")], "weight_decay": 0.0},
     ]
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
     return torch.optim.Adam(groups, lr=config.lr)
-
-
-def _loss(
-    layers: dict[str, torch.Tensor],
-    inputs: torch.Tensor,
-    wanted: torch.Tensor,
-    dropout: float,
-    rng: np.random.Generator,
-) -> torch.Tensor:
-    """Mean loss of a batch, with a mask of its own for every tile."""
-    features = inputs
-    if "hidden_weight" in layers:
-        features = torch.relu(functional.linear(inputs, layers["hidden_weight"], layers["hidden_bias"]))
-    weight = layers["output_weight"]
-    if dropout > 0.0:
-        # What is kept counts for more; scaling the few weights instead of the features saves a pass over these.
-        dropped = draw_dropped((len(features), features.shape[1]), dropout, rng).to(features.device)
-        features, weight = features.masked_fill(dropped, 0.0), weight / (1.0 - dropout)
-    logits = functional.linear(features, weight, layers["output_bias"])
-    if wanted.ndim == 1:
-        return functional.cross_entropy(logits, wanted)
-    return functional.binary_cross_entropy_with_logits(logits, wanted, reduction="sum") / len(wanted)

@@ -1,14 +1,16 @@
 """The head: it learns, says clearly what it cannot learn from, and repeats itself to the last bit."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from quadrat.core.errors import Cancelled, LearningError, UsageError
-from quadrat.core.kernels import column_moments
+from quadrat.core.kernels import column_moments, probabilities_of
 from quadrat.core.learners.head import Head
-from quadrat.core.learners.training import HeadConfig, fit_head
+from quadrat.core.learners.training import HeadConfig, PseudoLabels, fit_head
 from quadrat.core.monitor import Monitor
 
 QUICK = HeadConfig(epochs=20)
@@ -94,6 +96,84 @@ def test_dropout_in_one_product_equals_a_loop_over_masked_heads(mode, hidden):
     expected = torch.stack([output(features * mask) for mask in masks]).detach().numpy()
     assert logits.shape == (5, 4, 4)
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("hidden", [None, 16])
+def test_dropping_input_in_one_product_equals_a_loop_over_masked_inputs(hidden):
+    rows, truth = scene(200)
+    head = fit_head(rows, np.arange(60), truth[:60], 4, "single", HeadConfig(hidden=hidden, dropout=0.4, epochs=20))
+    asked = np.array([3, 150, 77, 3])
+    logits = head.mc_dropout(rows, asked, passes=5, seed=9, input_dropout=0.75)
+
+    standardised = (torch.from_numpy(rows[asked]).double() - head.mean.double()) * head.scale.double()
+    masks = head.dropout_masks(5, 9, input_dropout=0.75)
+    assert masks.shape == (5, 20)
+    assert set(masks.unique().tolist()) == {0.0, 4.0}
+    expected = []
+    for mask in masks:
+        features = standardised * mask
+        if hidden:
+            features = (features @ head.hidden_weight.double().T + head.hidden_bias.double()).relu()
+        expected.append(features @ head.output_weight.double().T + head.output_bias.double())
+    np.testing.assert_allclose(logits, torch.stack(expected), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("hidden", [None, 16])
+def test_dropping_none_of_the_input_is_the_head_itself(hidden):
+    rows, truth = scene(200)
+    head = fit_head(rows, np.arange(60), truth[:60], 4, "single", HeadConfig(hidden=hidden, dropout=0.4, epochs=20))
+    asked = np.arange(50)
+    for logits in head.mc_dropout(rows, asked, passes=2, seed=0, input_dropout=0.0):
+        np.testing.assert_allclose(logits, head.logits(rows, asked), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("share", [1.0, -0.1, float("nan")])
+def test_a_share_of_the_input_that_cannot_be_dropped_is_refused(share):
+    rows, truth = scene(60)
+    head = fit_head(rows, np.arange(60), truth, 4, "single", QUICK)
+    with pytest.raises(UsageError):
+        head.mc_dropout(rows, np.arange(3), 2, 0, share)
+
+
+@pytest.mark.parametrize("hidden", [None, 16])
+def test_features_are_what_the_last_layer_sees(hidden):
+    rows, truth = scene(200)
+    rows[7] = np.nan
+    head = fit_head(rows, np.arange(60), truth[:60], 4, "single", HeadConfig(hidden=hidden, epochs=20))
+    asked = np.array([199, 0, 30])
+    features = head.features(rows, asked)
+    assert features.shape == (3, hidden or 20)
+    assert features.dtype == np.float32
+    logits = features.astype(np.float64) @ head.output_weight.double().numpy().T + head.output_bias.double().numpy()
+    np.testing.assert_allclose(logits, head.logits(rows, asked), rtol=1e-4, atol=1e-4)
+    assert np.flatnonzero(np.isnan(head.features(rows)).all(axis=1)).tolist() == [7]
+
+
+@pytest.mark.parametrize("mode", ["single", "multi"])
+def test_a_temperature_divides_the_logits_of_predictions_and_of_nothing_else(mode):
+    rows, truth = scene(200)
+    targets = truth if mode == "single" else several(truth)
+    head = fit_head(rows, np.arange(60), targets[:60], 4, mode, QUICK)
+    cooler = replace(head, temperature=3.0)
+    np.testing.assert_allclose(cooler.predict(rows), probabilities_of(head.logits(rows) / 3.0, mode), atol=1e-6)
+    asked = np.arange(9)
+    assert cooler.mc_dropout(rows, asked, 2, 0).tobytes() == head.mc_dropout(rows, asked, 2, 0).tobytes()
+    assert cooler.logits(rows).tobytes() == head.logits(rows).tobytes()
+
+
+def test_pseudo_labels_are_learnt_in_proportion_to_their_weight():
+    rows, truth = scene()
+    lies = (truth + 1) % 4
+    guessed = np.arange(120, 600)
+
+    def right(targets, weights):
+        guesses = PseudoLabels(guessed, np.eye(4)[targets[guessed]], weights, share=1.0, batch_size=100)
+        head = fit_head(rows, np.arange(8), truth[:8], 4, "single", guesses=guesses)
+        return (head.predict(rows, guessed).argmax(axis=1) == truth[guessed]).mean()
+
+    assert right(truth, np.ones(480)) > 0.95
+    assert right(lies, np.ones(480)) < 0.5
+    assert right(lies, np.zeros(480)) > 0.9
 
 
 def test_dropout_passes_are_the_same_for_a_part_of_the_rows():

@@ -1,0 +1,121 @@
+"""Temperature scaling: one number that makes a learner's probabilities as often right as they say.
+
+Dividing the logits by a temperature T keeps their order, so no prediction changes; T above 1 makes the learner less
+sure of itself (Guo et al. 2017). Labels are too few to set some aside for this. So they are cut into folds; each fold
+is predicted by a learner that was trained on all others, and T is fitted to all of these logits together.
+
+A handful of labels that are all predicted right would make any T look too high. As Platt (1999) did for his sigmoid,
+the targets are therefore not 1 and 0, but stop short of them by as much as so few labels leave open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from ..catalogue import Mode
+from ..kernels import Floats, Indices, finite_rows
+from .base import Run, Task
+from .registry import fit
+
+_LEAST, _MOST = 0.05, 20.0
+_FEWEST = 10
+"""With fewer labels to look at than this, nothing can be said about how often the learner is right."""
+
+
+def temperature(
+    learner: str, task: Task, run: Run, folds: int = 5, parameters: Mapping[str, Any] | None = None
+) -> float:
+    """The temperature of a learner by cross-validation; 1.0 where there are too few labels to tell.
+
+    In single mode the folds are stratified, and the only label of a class always stays in the training part. Rows
+    that are held out take their place among ``task.unlabelled``, so that semi-supervised learners see the same tiles
+    as in earnest.
+
+    Args:
+        learner: a name, perhaps with a preset.
+        task: as for :func:`.registry.fit`.
+        run: seed, device, monitor; a warm start is not used, because it has seen the labels.
+        folds: into how many parts the labels are cut; fewer if there are not enough.
+        parameters: those of the learner to be changed.
+
+    Raises:
+        UsageError: unknown learner or parameter, or a label mode that it does not support.
+        LearningError: the imagery does not allow it.
+        Cancelled: the caller asked to stop.
+    """
+    usable = finite_rows(np.asarray(task.embeddings[task.labelled]))
+    task = replace(task, labelled=task.labelled[usable], targets=np.asarray(task.targets)[usable], losses=False)
+    parts = _parts(task, folds, np.random.default_rng(run.seed))
+    held = np.flatnonzero(parts >= 0)
+    if len(held) < _FEWEST:
+        return 1.0
+    logits = np.empty((len(task.labelled), task.n_classes), dtype=np.float32)
+    count = int(parts.max()) + 1
+    for part in range(count):
+        monitor = run.monitor.part(part / count, (part + 1) / count)
+        away = parts == part
+        logits[away] = _logits_of(learner, task, replace(run, start=None, monitor=monitor), away, parameters)
+    return best_temperature(logits[held], task.targets[held], task.mode)
+
+
+def best_temperature(logits: Floats, targets: NDArray[Any], mode: Mode) -> float:
+    """The temperature, from 0.05 to 20, at which logits have the least negative log likelihood.
+
+    Args:
+        logits: (n, C) of rows that the learner has not been trained on.
+        targets: class positions (n,) in single mode; 0 or 1 for each class (n, C) in multi mode, which has one
+            temperature for all of its binary logits.
+        mode: the label mode.
+    """
+    scores = torch.from_numpy(logits).double()
+    truth = np.eye(scores.shape[1])[targets] if mode == "single" else np.asarray(targets, dtype=np.float64)
+    choices = scores.shape[1] if mode == "single" else 2
+    doubt = 1.0 / (truth.size / (choices if mode == "single" else 1) + 2.0)
+    wanted = torch.from_numpy(truth * (1.0 - doubt) + doubt / choices)
+
+    def likelihood(log_temperature: float) -> float:
+        scaled = scores / np.exp(log_temperature)
+        if mode == "single":
+            return float(-(wanted * scaled.log_softmax(dim=1)).sum(dim=1).mean())
+        return float(torch.nn.functional.binary_cross_entropy_with_logits(scaled, wanted))
+
+    found = minimize_scalar(likelihood, bounds=(np.log(_LEAST), np.log(_MOST)), method="bounded")
+    return float(np.exp(found.x))
+
+
+def _logits_of(
+    learner: str, task: Task, run: Run, away: NDArray[np.bool_], parameters: Mapping[str, Any] | None
+) -> Floats:
+    """Logits of the labelled rows that are ``away`` (L,), from a learner trained on the others."""
+    rows = task.labelled[away]
+    rest = replace(
+        task,
+        labelled=task.labelled[~away],
+        targets=task.targets[~away],
+        unlabelled=np.union1d(task.unlabelled, rows),
+    )
+    fitted = fit(learner, rest, run, parameters)
+    return fitted.head.logits(task.embeddings if fitted.features is None else fitted.features, rows)
+
+
+def _parts(task: Task, folds: int, rng: np.random.Generator) -> Indices:
+    """The fold (L,) in which each label is held out; -1 for those that never are."""
+    count = len(task.labelled)
+    parts = np.full(count, -1, dtype=np.int64)
+    order = rng.permutation(count)
+    if task.mode == "single":
+        sizes = np.bincount(task.targets, minlength=task.n_classes)
+        order = order[sizes[task.targets[order]] > 1]
+        if np.count_nonzero(sizes) < 2:
+            return parts
+        # Dealing out class after class gives each fold its share of every class, and no fold all of one.
+        order = order[np.argsort(task.targets[order], kind="stable")]
+    parts[order] = np.arange(len(order)) % max(2, min(folds, len(order)))
+    return parts
