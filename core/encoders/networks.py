@@ -4,7 +4,7 @@ A weights file says nothing about what it was trained on: which bands, in which 
 at which size. An encoder file (TOML) says so, and names the weights::
 
     name = "squeezenet1_1-caffe"
-    architecture = "squeezenet1_1"            # or resnet18, resnet50
+    architecture = "squeezenet1_1"            # or resnet18, resnet50, densenet121
     layer = "features.10"                     # optional: pool this block instead of the last one
     weights = "squeezenet1_1_imagenet.pth"    # beside this file, or an absolute path
     sha256 = "..."                            # optional: the whole hash or its beginning
@@ -16,23 +16,20 @@ at which size. An encoder file (TOML) says so, and names the weights::
     mean = [104.0, 117.0, 123.0]              # in that unit, one a band
     std = [1.0, 1.0, 1.0]
     size_px = 128                             # tiles are resized to this
-
-Weights are read with ``weights_only=True`` or as safetensors, never by unpickling objects.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from ..architectures import backbone_weights, build_network, file_sha256, load_strictly
 from ..errors import EncoderError
 from .base import Encoder, EncoderCard
 
@@ -109,36 +106,6 @@ class NetworkSpec:
     source: str = ""
 
 
-def _resnet(name: str, n_bands: int) -> nn.Module:
-    """A torchvision ResNet that ends with its globally pooled features."""
-    import torchvision
-
-    network: nn.Module = torchvision.models.get_model(name, weights=None)
-    network.conv1 = nn.Conv2d(n_bands, 64, kernel_size=7, stride=2, padding=3, bias=False)
-    network.fc = nn.Identity()
-    return network
-
-
-def _squeezenet(name: str, n_bands: int) -> nn.Module:
-    """torchvision's SqueezeNet without its classifier: the 512 features of the last fire module, globally pooled."""
-    import torchvision
-
-    network: Any = torchvision.models.get_model(name, weights=None)
-    network.features[0] = nn.Conv2d(n_bands, 64, kernel_size=3, stride=2)
-    network.classifier = nn.AdaptiveAvgPool2d(1)
-    result: nn.Module = network
-    return result
-
-
-ARCHITECTURES: dict[str, Callable[[str, int], nn.Module]] = {
-    "resnet18": _resnet,
-    "resnet50": _resnet,
-    "squeezenet1_1": _squeezenet,
-}
-# The parameters of the classifier, which an encoder has no use for: they may be in the file or not.
-CLASSIFIER_PREFIXES = ("fc.", "classifier.")
-
-
 class NetworkEncoder(Encoder):
     """A frozen convolutional network whose globally pooled features are the vectors."""
 
@@ -167,7 +134,11 @@ class NetworkEncoder(Encoder):
         self.spec = spec
         self.device = torch.device(device)
         network = build_network(spec.architecture, len(spec.input.bands))
-        _load_weights(network, spec)
+        load_strictly(
+            network,
+            backbone_weights(spec.weights),
+            f"{spec.weights.name} does not fit {spec.architecture} with {len(spec.input.bands)} bands.",
+        )
         network = cut_at(network, spec.layer) if spec.layer else network
         # Channels-last is the layout that both oneDNN and tensor cores compute in; it saves them a copy a layer.
         self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -208,15 +179,6 @@ def dimension_of(spec: NetworkSpec) -> int:
         return _pooled(network(torch.empty(1, channels, size, size))).shape[1]
 
 
-def build_network(architecture: str, n_bands: int) -> nn.Module:
-    """An untrained network for ``n_bands`` channels that ends with pooled features."""
-    if architecture not in ARCHITECTURES:
-        raise EncoderError(
-            f"The network {architecture!r} is not known.", hint=f"Choose one of {', '.join(ARCHITECTURES)}."
-        )
-    return ARCHITECTURES[architecture](architecture, n_bands)
-
-
 def cut_at(network: nn.Module, layer: str) -> nn.Module:
     """The network up to one of its blocks, for example ``features.10`` or ``layer3``."""
     from torchvision.models.feature_extraction import create_feature_extractor
@@ -236,56 +198,4 @@ def cut_at(network: nn.Module, layer: str) -> nn.Module:
         blocks = ", ".join(name for name, _ in network.named_modules() if name.count(".") < 2 and name)
         raise EncoderError(
             f"The network has no block called {layer!r}.", hint="Correct `layer` in the encoder file.", details=blocks
-        ) from error
-
-
-def file_sha256(path: Path) -> str:
-    """The hash of a weights file, in hexadecimal."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise EncoderError(
-            f"The weights file {path} cannot be read.",
-            hint="Check the path; a name without a folder is looked for beside the encoder file.",
-            details=str(error),
-        ) from error
-
-
-def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The named tensors of a ``.safetensors`` file or of a PyTorch file, which may hold nothing but tensors."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the readers of zip, pickle and safetensors share no other base class
-        raise EncoderError(
-            f"{path.name} is not a file of network weights that can be read safely.",
-            hint="Use a .safetensors file or a state_dict saved by torch.save; whole pickled models are refused.",
-            details=type(error).__name__,
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise EncoderError(
-            f"{path.name} holds something other than named tensors.",
-            hint="Save the network's state_dict, not the network or a training checkpoint.",
-        )
-    return state
-
-
-def _load_weights(network: nn.Module, spec: NetworkSpec) -> None:
-    """Load strictly: every parameter must be there with its shape, and only the classifier's may be left over."""
-    state = {
-        name: tensor
-        for name, tensor in read_state_dict(spec.weights).items()
-        if not name.startswith(CLASSIFIER_PREFIXES)
-    }
-    try:
-        network.load_state_dict(state, strict=True)
-    except RuntimeError as error:
-        raise EncoderError(
-            f"{spec.weights.name} does not fit {spec.architecture} with {len(spec.input.bands)} bands.",
-            hint="Check `architecture` and `bands` in the encoder file against what the weights were trained for.",
-            details="\n".join(line.strip()[:160] for line in str(error).splitlines()[:4]),
         ) from error

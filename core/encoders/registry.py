@@ -99,7 +99,8 @@ def _describe(spec: NetworkSpec) -> EncoderInfo:
 
 def read_encoder_file(path: Path) -> NetworkSpec:
     """Read and check an encoder file."""
-    from .networks import ARCHITECTURES, InputSpec, NetworkSpec
+    from ..architectures import ARCHITECTURES
+    from .networks import InputSpec, NetworkSpec
 
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -148,7 +149,7 @@ def _read_input(path: Path, table: dict[str, Any]) -> Any:
 
 def _spec_of_weights(weights: Path) -> NetworkSpec:
     """The encoder file beside the weights, else the shipped one that pins their hash."""
-    from .networks import file_sha256
+    from ..architectures import file_sha256
 
     beside = weights.with_suffix(".toml")
     if beside.is_file():

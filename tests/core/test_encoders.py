@@ -7,8 +7,10 @@ import pytest
 import torch
 import torchvision
 from safetensors.torch import save_file
+from torch import nn
 
-from quadrat.core.encoders.networks import ARCHITECTURES, InputSpec, build_network
+from quadrat.core.architectures import ARCHITECTURES, build_network
+from quadrat.core.encoders.networks import InputSpec
 from quadrat.core.encoders.registry import load_encoder, read_encoder_file, shipped_files
 from quadrat.core.errors import EncoderError
 
@@ -73,12 +75,10 @@ def test_a_network_encoder_computes_the_pooled_features_of_torchvisions_network(
     missing = reference.load_state_dict(state, strict=False).missing_keys
     assert all(key.startswith(("fc.", "classifier.")) for key in missing)
     inputs = torch.from_numpy(np.clip(pixels[:, ::-1] / 0.25, 0, 1) - 1.0)
-    features = {}
-    last = reference.features if architecture == "squeezenet1_1" else reference.avgpool
-    last.register_forward_hook(lambda module, args, output: features.update(out=output))
+    last = "fc" if architecture.startswith("resnet") else "classifier"
+    setattr(reference, last, nn.AdaptiveAvgPool2d(1) if architecture == "squeezenet1_1" else nn.Identity())
     with torch.no_grad():
-        reference(inputs)
-    expected = features["out"].mean(dim=(2, 3)).numpy()
+        expected = reference(inputs).numpy()
     np.testing.assert_allclose(vectors, expected, rtol=1e-3, atol=1e-4)
 
 
@@ -202,7 +202,7 @@ def test_an_unknown_name_lists_the_known_ones():
 
 def test_every_shipped_encoder_file_is_complete():
     specs = [read_encoder_file(path) for path in shipped_files()]
-    assert {spec.architecture for spec in specs} == set(ARCHITECTURES)
+    assert {spec.architecture for spec in specs} < set(ARCHITECTURES)
     assert all(spec.sha256 and spec.licence and spec.source for spec in specs)
 
 

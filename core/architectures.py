@@ -1,0 +1,204 @@
+"""Convolutional networks for any number of bands, and the safe reading of their weights.
+
+The networks are torchvision's, with its parameter names, but for two things: the first convolution takes as many bands
+as there are, and in the place of the classifier they end with their pooled features. Encoders use them frozen,
+learners train them.
+
+Weights files hold named tensors and nothing else: they are read as safetensors or with ``weights_only=True``, never by
+unpickling objects.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from .errors import EncoderError
+
+SMALLEST_PX = 32
+"""The networks halve the image five times."""
+
+CLASSIFIER_PREFIXES = ("fc.", "classifier.")
+"""The parameters of the classifier, which is taken off: they may be in a file or not."""
+
+
+def _resnet(name: str, n_bands: int) -> nn.Module:
+    """A ResNet that ends with its globally pooled features."""
+    network = _torchvision(name)
+    network.conv1 = nn.Conv2d(n_bands, 64, kernel_size=7, stride=2, padding=3, bias=False)
+    network.fc = nn.Identity()
+    return network
+
+
+def _densenet(name: str, n_bands: int) -> nn.Module:
+    """A DenseNet that ends with its globally pooled features."""
+    network: Any = _torchvision(name)
+    network.features.conv0 = nn.Conv2d(n_bands, 64, kernel_size=7, stride=2, padding=3, bias=False)
+    network.classifier = nn.Identity()
+    result: nn.Module = network
+    return result
+
+
+def _squeezenet(name: str, n_bands: int) -> nn.Module:
+    """SqueezeNet without its classifier: the 512 features of the last fire module, globally pooled."""
+    network: Any = _torchvision(name)
+    network.features[0] = nn.Conv2d(n_bands, 64, kernel_size=3, stride=2)
+    network.classifier = nn.AdaptiveAvgPool2d(1)
+    result: nn.Module = network
+    return result
+
+
+def _torchvision(name: str) -> nn.Module:
+    # torchvision takes a second to import; who only lists what there is need not wait for it.
+    import torchvision
+
+    network: nn.Module = torchvision.models.get_model(name, weights=None)
+    return network
+
+
+ARCHITECTURES: dict[str, Callable[[str, int], nn.Module]] = {
+    "densenet121": _densenet,
+    "resnet18": _resnet,
+    "resnet50": _resnet,
+    "squeezenet1_1": _squeezenet,
+}
+_RESNET = ("layer1", "layer2", "layer3", "layer4")
+STAGES: dict[str, dict[str, int]] = {
+    "densenet121": {f"features.denseblock{n}": size for n, size in enumerate((256, 512, 1024, 1024), start=1)},
+    "resnet18": dict(zip(_RESNET, (64, 128, 256, 512), strict=True)),
+    "resnet50": dict(zip(_RESNET, (256, 512, 1024, 2048), strict=True)),
+}
+"""The four blocks of the networks that learners train, with their channels; F is as large as the last."""
+_FIRST = {"densenet121": "features.conv0", "resnet18": "conv1", "resnet50": "conv1", "squeezenet1_1": "features.0"}
+
+
+# torchvision's own file for DenseNet has names such as `denselayer1.norm.1.weight`, from before 2018.
+_OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+
+
+def build_network(architecture: str, n_bands: int) -> nn.Module:
+    """An untrained network (B, n_bands, H, W) -> (B, F), its weights drawn by torch's global generator.
+
+    Raises:
+        EncoderError: no such network.
+    """
+    if architecture not in ARCHITECTURES:
+        raise EncoderError(
+            f"The network {architecture!r} is not known.", hint=f"Choose one of {', '.join(ARCHITECTURES)}."
+        )
+    return ARCHITECTURES[architecture](architecture, n_bands)
+
+
+class Stages:
+    """What a network computes on its way: during each pass, the global averages (B, F_i) of its four blocks."""
+
+    def __init__(self, network: nn.Module, architecture: str) -> None:
+        self.features: list[torch.Tensor] = []
+        network.register_forward_pre_hook(self._begin)
+        for name in STAGES[architecture]:
+            network.get_submodule(name).register_forward_hook(self._keep)
+
+    def _begin(self, network: nn.Module, inputs: Any) -> None:  # noqa: ARG002
+        self.features = []
+
+    def _keep(self, block: nn.Module, inputs: Any, output: torch.Tensor) -> None:  # noqa: ARG002
+        self.features.append(output.float().mean(dim=(2, 3)))
+
+
+def load_pretrained(network: nn.Module, architecture: str, n_bands: int, weights: Path) -> None:
+    """Give a network the weights of one that was trained on photographs (torchvision's ImageNet files).
+
+    All but the classifier's must be there. Channels of photographs run from red to blue, bands from blue to infrared,
+    so three bands get the first filters in reverse. For any other number each band gets the mean filter, scaled by
+    3 / n_bands so that the sum over the bands is as large as it was.
+
+    Raises:
+        EncoderError: the file is missing, cannot be read safely, or holds the weights of another network.
+    """
+    if not weights.is_file():
+        raise EncoderError(f"There is no weights file at {weights}.", hint="Check the path, or train without weights.")
+    state = backbone_weights(weights)
+    first = f"{_FIRST[architecture]}.weight"
+    filters = state.get(first)
+    if filters is not None and filters.ndim == 4 and filters.shape[1] == 3:
+        mean = filters.mean(dim=1, keepdim=True) * (3.0 / n_bands)
+        state[first] = filters.flip(1) if n_bands == 3 else mean.repeat(1, n_bands, 1, 1)
+    load_strictly(network, state, f"{weights.name} does not hold the weights of a {architecture} for photographs.")
+
+
+def load_strictly(network: nn.Module, state: dict[str, torch.Tensor], complaint: str) -> None:
+    """Load weights of which none may be missing, left over or of another shape; ``complaint`` is said otherwise.
+
+    Raises:
+        EncoderError: they do not fit.
+    """
+    try:
+        network.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise EncoderError(
+            complaint,
+            hint="Check which network the weights were trained for, and with which bands.",
+            details="\n".join(line.strip()[:160] for line in str(error).splitlines()[:4]),
+        ) from error
+
+
+def backbone_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a weights file but the classifier's, under the names that torchvision uses today.
+
+    Raises:
+        EncoderError: it is something else, or cannot be read.
+    """
+    return {
+        _OLD_DENSENET.sub(r"\1\2", name): tensor
+        for name, tensor in read_state_dict(path).items()
+        if not name.startswith(CLASSIFIER_PREFIXES)
+    }
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """The named tensors of a ``.safetensors`` file or of a PyTorch file, which may hold nothing but tensors.
+
+    Raises:
+        EncoderError: it is something else, or cannot be read.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers of zip, pickle and safetensors share no other base class
+        raise EncoderError(
+            f"{path.name} is not a file of network weights that can be read safely.",
+            hint="Use a .safetensors file or a state_dict saved by torch.save; whole pickled models are refused.",
+            details=type(error).__name__,
+        ) from error
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise EncoderError(
+            f"{path.name} holds something other than named tensors.",
+            hint="Save the network's state_dict, not the network or a training checkpoint.",
+        )
+    return state
+
+
+def file_sha256(path: Path) -> str:
+    """The hash of a weights file, in hexadecimal.
+
+    Raises:
+        EncoderError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise EncoderError(
+            f"The weights file {path} cannot be read.",
+            hint="Check the path; a name without a folder is looked for beside the encoder file.",
+            details=str(error),
+        ) from error
