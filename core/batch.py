@@ -36,7 +36,7 @@ from .project.scores import main_score
 from .project.store import Project
 from .report import CurvePoint, draw_learning_curves
 from .sheets import describe_round, write_sheet
-from .strategies.registry import check_parameters
+from .strategies.registry import STRATEGIES
 from .tiling import tile_rasters
 
 CURVE_COLUMNS = (
@@ -89,7 +89,11 @@ def run_batch(config: BatchConfig, device: str = "cpu", monitor: Monitor = SILEN
         QuadratError: whatever a step raises; the steps before it keep their results.
     """
     for strategy in config.strategies:
-        check_parameters(strategy, config.parameters)
+        entry = STRATEGIES.find(strategy)
+        STRATEGIES.settings(entry, config.parameters)
+        STRATEGIES.check_mode(entry, "multi" if config.mode == "multi" else "single")
+    if config.learner is not None:
+        config.learner.settings()
     for _, target in config.exports:
         check_target(target)
     if config.truth is not None and not config.truth.is_file():
@@ -112,8 +116,7 @@ def run_batch(config: BatchConfig, device: str = "cpu", monitor: Monitor = SILEN
             if not pool.can_learn:
                 monitor.warn(f"{branch.path.name}: the labels are too few or all of one class; nothing is predicted.")
                 continue
-            head = round_steps.head_for(branch.strategy)
-            round_steps.predict(project, seed=branch.seed, head=head, device=device, pool=pool)
+            round_steps.predict(project, seed=branch.seed, device=device, pool=pool)
             files += _export(config, project, branch if len(branches) > 1 else None)
     curve = [row for branch in branches for row in curve_rows(branch)]
     files += write_curve(curve, config.folder, main_score(config.mode))
@@ -197,14 +200,13 @@ def run_rounds(
 
     ``truth`` has the answers by tile; the copies of a project have the same tiles. Returns the pool as it is then.
     """
-    head = round_steps.head_for(branch.strategy)
     pool = open_pool(project)
     done = rounds(project)
     if done and "labels" not in done[-1].metrics:  # killed between the choice and the answers
         _answer_round(project, truth, done[-1].round_id)
         pool = open_pool(project, pool.embeddings)
         if pool.can_learn:
-            round_steps.train(project, seed=branch.seed, head=head, device=device, pool=pool)
+            round_steps.train(project, seed=branch.seed, device=device, pool=pool)
     for number in range(len(done), config.rounds):
         if pool.eligible.size == 0:
             break
@@ -215,7 +217,7 @@ def run_rounds(
             config.budget,
             seed=branch.seed,
             parameters=config.parameters,
-            head=head,
+            learner=config.learner,
             device=device,
             pool=pool,
             monitor=Monitor(is_cancelled=monitor.is_cancelled),
@@ -223,7 +225,7 @@ def run_rounds(
         _answer_round(project, truth, asked.round_id)
         pool = open_pool(project, pool.embeddings)
         if pool.can_learn:
-            round_steps.train(project, seed=branch.seed, head=head, device=device, pool=pool)
+            round_steps.train(project, seed=branch.seed, device=device, pool=pool)
     return pool
 
 
@@ -256,6 +258,7 @@ def _run_by_hand(config: BatchConfig, project: Project, device: str, monitor: Mo
             config.budget,
             seed=seed,
             parameters=config.parameters,
+            learner=config.learner,
             device=device,
             monitor=monitor.part(0.5, 1.0),
         )

@@ -16,14 +16,17 @@ from typing import Any
 from .encoders.registry import DEFAULT_ENCODER
 from .errors import UsageError
 from .export import LAYERS
+from .fitting import Choice
+from .learners.registry import DEFAULT_LEARNER
 from .rounds import DEFAULT_BUDGET, DEFAULT_STRATEGY
 from .tiling import TilingOptions
 
 TABLES: dict[str, tuple[str, ...]] = {
-    "": ("project", "rasters", "classes", "mode", "tile", "embed", "query", "oracle", "output", "export"),
+    "": ("project", "rasters", "classes", "mode", "tile", "embed", "query", "learner", "oracle", "output", "export"),
     "tile": ("size", "stride", "aoi", "bands", "scale", "offset", "nodata", "min_valid", "validation", "seed", "crs"),
     "embed": ("encoder",),
     "query": ("strategy", "budget", "rounds", "seed", "parameters"),
+    "learner": ("name", "parameters"),
     "oracle": ("truth",),
     "output": ("folder",),
     "export": tuple(LAYERS),
@@ -46,6 +49,7 @@ class BatchConfig:
     budget: int = DEFAULT_BUDGET
     rounds: int = 8
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    learner: Choice | None = None
     truth: Path | None = None
     exports: tuple[tuple[str, Path], ...] = ()
 
@@ -82,6 +86,7 @@ def read_config(path: Path) -> BatchConfig:
         budget=reader.get("query", "budget", _whole, DEFAULT_BUDGET),
         rounds=reader.get("query", "rounds", _whole, 8),
         parameters=reader.get("query", "parameters", _table, {}),
+        learner=_read_learner(reader),
         truth=reader.get("oracle", "truth", reader.path, None),
         exports=tuple(
             (layer, target)
@@ -108,6 +113,14 @@ def _read_tiling(reader: _Reader) -> TilingOptions:
         nodata=reader.get("tile", "nodata", _number, None),
         crs=reader.get("tile", "crs", _text, None),
     )
+
+
+def _read_learner(reader: _Reader) -> Choice | None:
+    """The learner, if the table is there; otherwise each query function has its own, or the default."""
+    if "learner" not in reader.tables:
+        return None
+    parameters = reader.get("learner", "parameters", _table, {})
+    return Choice(reader.get("learner", "name", _text, DEFAULT_LEARNER), parameters)
 
 
 class _Reader:

@@ -13,8 +13,8 @@ from functools import cached_property
 
 import numpy as np
 
+from .catalogue import Mode
 from .embedding import ENCODED_ROLES, Embeddings, load_embeddings
-from .learners.head import Mode
 from .project.answers import CurrentAnswer, current_answers
 from .project.classes import LabelClass
 from .project.store import Project

@@ -1,29 +1,24 @@
-"""One turn of active learning: open the pool, fit the head, query, record. The only place that ties these together.
+"""One turn of active learning: open the pool, fit the learner, query, record. The only place that ties these together.
 
-The life of a round: (1) :func:`query` fits the head on all answers so far, lets a query function choose, and records
-the choice as a new round; (2) the analyst, a file or an oracle answers; (3) :func:`train` fits the head again and
+The life of a round: (1) :func:`query` fits the learner on all answers so far, lets a query function choose, and records
+the choice as a new round; (2) the analyst, a file or an oracle answers; (3) :func:`train` fits the learner again and
 writes the scores on the validation sample into the round; (4) :func:`predict` maps every tile, whenever wanted.
 
-A fitted head is kept under a key made of everything it depends on, so that training, querying and predicting after one
-another fit once. Losing it costs seconds.
+Which learner it is, the query says: the caller's, else the one with which the query function was published, else the
+default. Training and predicting go on with the learner of the latest round unless the caller names another.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 
 from .errors import LearningError, UsageError
-from .learners.head import Head
-from .learners.training import HeadConfig, fit_head
+from .fitting import Choice, Model, calibrated, fit, predictions, remember
 from .metrics import MULTI_THRESHOLD, scores, uncertainty
 from .monitor import SILENT, Monitor
 from .pool import LabelledPool, open_pool
@@ -40,8 +35,8 @@ from .project.results import (
     write_predictions,
 )
 from .project.store import Project
-from .strategies.base import Pool, Predictions, Selection
-from .strategies.registry import STRATEGIES, check_parameters, select
+from .strategies.base import Pool, Predictions, Selection, Strategy
+from .strategies.registry import STRATEGIES, select
 
 # Margin beats random, fps, kmeans and mcfps on the demo and on EuroSAT with few hundred labels; see docs/benchmarks.md.
 DEFAULT_STRATEGY = "margin"
@@ -66,9 +61,9 @@ class QueriedRound:
 
 @dataclass(frozen=True)
 class Training:
-    """A fitted head and its scores on the labelled part of the validation sample (empty if there is none)."""
+    """A fitted learner and its scores on the labelled part of the validation sample (empty if there is none)."""
 
-    head: Head
+    model: Model
     labels: int
     validation_labels: int
     metrics: dict[str, float]
@@ -91,7 +86,7 @@ def query(
     *,
     seed: int = 0,
     parameters: Mapping[str, Any] | None = None,
-    head: HeadConfig | None = None,
+    learner: Choice | None = None,
     device: str = "cpu",
     pool: LabelledPool | None = None,
     monitor: Monitor = SILENT,
@@ -105,24 +100,24 @@ def query(
         LearningError: every tile of the pool has an answer.
         ProjectError: no tiles or embeddings.
     """
-    info = STRATEGIES.find(strategy)
-    check_parameters(strategy, parameters or {})
+    entry = STRATEGIES.find(strategy)
+    settings = STRATEGIES.settings(entry, parameters or {})
+    learner = learner or learner_for(strategy)
+    learnt_with = {"learner": learner.name, "learner_parameters": learner.settings()}
     pool = pool or open_pool(project)
+    STRATEGIES.check_mode(entry, pool.mode)
     if pool.eligible.size == 0:
         raise LearningError(
             "Every tile of the pool has an answer.", hint="Predict and export, or tile another raster to go on."
         )
-    predictions = None
-    if "predictions" in info.needs and pool.can_learn:
-        fitted = fit(project, pool, head or head_for(strategy), seed=seed, device=device, monitor=monitor.part(0, 0.5))
-        predictions = as_predictions(fitted, pool, monitor.part(0.5, 0.6))
+    thought = _think(project, pool, entry, learner, seed, device, monitor.part(0.0, 0.6))
     fitted_after = time.perf_counter()
     if budget > pool.eligible.size:
         monitor.warn(f"Only {pool.eligible.size} tiles are left to ask; all of them are chosen.")
     ruled_out = _set_aside(project, pool, strategy)
     selection = select(
         strategy,
-        Pool(pool.embeddings.matrix, predictions, pool.training, pool.eligible, ruled_out),
+        Pool(pool.embeddings.matrix, thought, pool.training, pool.eligible, ruled_out, pool.training_targets),
         budget,
         seed=_round_seed(project, seed),
         parameters=parameters,
@@ -132,10 +127,47 @@ def query(
     facts: dict[str, Any] = {
         "chosen_by": selection.strategy,
         "query_seconds": time.perf_counter() - fitted_after,
+        **learnt_with,
     }
     if selection.set_aside.size:
         facts[SET_ASIDE] = pool.embeddings.tile_ids[selection.set_aside].tolist()
-    return _record(project, pool, selection, strategy, dict(parameters or {}), seed, budget, facts)
+    return _record(project, pool, selection, strategy, settings, seed, budget, facts)
+
+
+def _think(
+    project: Project,
+    pool: LabelledPool,
+    entry: Strategy,
+    learner: Choice,
+    seed: int,
+    device: str,
+    monitor: Monitor,
+) -> Predictions | None:
+    """What the learner thinks of every tile, if the query function cares and there is anything to learn from."""
+    wanted = entry.needs | entry.uses
+    if "predictions" not in wanted or not pool.can_learn:
+        return None
+    losses = "losses" in wanted
+    model = fit(project, pool, learner, seed=seed, losses=losses, device=device, monitor=monitor.part(0.0, 0.8))
+    thought = predictions(project, pool, model, seed=seed, device=device, monitor=monitor.part(0.8, 1.0))
+    remember(project, pool, model, thought.probabilities)
+    return thought
+
+
+def learner_for(strategy: str) -> Choice:
+    """The learner that a query function was published with, where it asks for one; else the default."""
+    name = STRATEGIES.find(strategy).learner
+    return Choice(name) if name else Choice()
+
+
+def latest_learner(project: Project) -> Choice:
+    """The learner of the latest round of a query function, else the default."""
+    latest = next((item for item in reversed(rounds(project)) if item.strategy != VALIDATION_SAMPLE), None)
+    if latest is None:
+        return Choice()
+    if "learner" not in latest.metrics:  # recorded by a version that had none to choose from
+        return learner_for(latest.strategy)
+    return Choice(latest.metrics["learner"], latest.metrics["learner_parameters"])
 
 
 def query_validation(project: Project, budget: int, *, seed: int = 0, pool: LabelledPool | None = None) -> QueriedRound:
@@ -160,12 +192,12 @@ def train(
     project: Project,
     *,
     seed: int = 0,
-    head: HeadConfig | None = None,
+    learner: Choice | None = None,
     device: str = "cpu",
     pool: LabelledPool | None = None,
     monitor: Monitor = SILENT,
 ) -> Training:
-    """Fit the head on all answers and score it on the validation sample.
+    """Fit the learner on all answers and score it on the validation sample.
 
     The latest round that has an answer remembers the scores: they are what its labels led to.
 
@@ -173,7 +205,7 @@ def train(
         LearningError: no labels, or a single class in a single-label project.
     """
     pool = pool or open_pool(project)
-    training = _fit_and_score(project, pool, head, seed, device, monitor)
+    training = _fit_and_score(project, pool, learner, seed, device, monitor)
     latest = _latest_answered_round(project)
     if latest is not None:
         facts = {
@@ -189,122 +221,46 @@ def predict(
     project: Project,
     *,
     seed: int = 0,
-    head: HeadConfig | None = None,
+    learner: Choice | None = None,
     device: str = "cpu",
     pool: LabelledPool | None = None,
     monitor: Monitor = SILENT,
 ) -> Predicted:
     """Class or classes, probability and uncertainty for every tile, written into the project.
 
+    The probabilities are calibrated by cross-validation, see :func:`.fitting.calibrated`.
+
     Single-label: the most probable class and its probability. Multi-label: every class above 0.5; the tile's
     probability is the mean over classes of how sure the yes or no is.
     """
     pool = pool or open_pool(project)
-    training = _fit_and_score(project, pool, head, seed, device, monitor.part(0.0, 0.4))
-    probabilities = training.head.predict(pool.embeddings.matrix, monitor=monitor.part(0.4, 0.6))
+    training = _fit_and_score(project, pool, learner, seed, device, monitor.part(0.0, 0.3))
+    honest = calibrated(project, pool, training.model, seed=seed, device=device, monitor=monitor.part(0.3, 0.5))
+    probabilities = honest.predict(monitor=monitor.part(0.5, 0.6))
     decided = _decide(probabilities, pool)
-    predictions = _told(_tile_predictions(pool, probabilities, decided), monitor.part(0.6, 1.0))
-    written = write_predictions(project, predictions, model=training.head.key)
+    found = _told(_tile_predictions(pool, probabilities, decided), monitor.part(0.6, 1.0))
+    written = write_predictions(project, found, model=training.model.key)
     per_class = {item.name: int(decided[:, index].sum()) for index, item in enumerate(pool.classes)}
     monitor.advance(1.0, "Predictions written")
     return Predicted(written, per_class, training)
 
 
 def _fit_and_score(
-    project: Project, pool: LabelledPool, head: HeadConfig | None, seed: int, device: str, monitor: Monitor
+    project: Project, pool: LabelledPool, learner: Choice | None, seed: int, device: str, monitor: Monitor
 ) -> Training:
     started = time.perf_counter()
-    fitted = fit(project, pool, head or HeadConfig(), seed=seed, device=device, monitor=monitor)
+    model = fit(project, pool, learner or latest_learner(project), seed=seed, device=device, monitor=monitor)
     metrics: dict[str, float] = {}
     if pool.validation.size:
-        probabilities = fitted.predict(pool.embeddings.matrix, pool.validation)
+        probabilities = model.predict(pool.validation)
         metrics = scores(probabilities, pool.validation_targets, pool.mode)
-    return Training(fitted, pool.training.size, pool.validation.size, metrics, time.perf_counter() - started)
+    return Training(model, pool.training.size, pool.validation.size, metrics, time.perf_counter() - started)
 
 
 def _latest_answered_round(project: Project) -> RoundRecord | None:
     """The newest round of a query function of whose tiles at least one has an answer."""
     answered = rounds_asking(project, current_answers(project).keys())
     return next((item for item in answered if item.strategy != VALIDATION_SAMPLE), None)
-
-
-def fit(
-    project: Project,
-    pool: LabelledPool,
-    config: HeadConfig,
-    *,
-    seed: int = 0,
-    device: str = "cpu",
-    monitor: Monitor = SILENT,
-) -> Head:
-    """The head for these answers, from the cache where it was fitted before.
-
-    Raises:
-        LearningError: no labels, or a single class in a single-label project.
-    """
-    _check_learnable(pool)
-    key = head_key(pool, config, seed)
-    file = project.folder / "models" / f"head-{key[:24]}.safetensors"
-    if file.exists():
-        with suppress(LearningError):  # a damaged file only costs fitting again
-            return Head.load(file, device)
-    head = fit_head(
-        pool.embeddings.matrix,
-        pool.training,
-        pool.training_targets,
-        pool.n_classes,
-        pool.mode,
-        config,
-        seed=seed,
-        device=device,
-        moments=pool.embeddings.moments,
-        monitor=monitor,
-    )
-    head = replace(head, key=key)
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        for older in file.parent.glob("head-*.safetensors"):
-            older.unlink(missing_ok=True)
-        head.save(file)
-    except (OSError, SafetensorError) as error:
-        monitor.warn(f"The trained head could not be kept ({error}); it is fitted again next time.")
-    return head
-
-
-def head_key(pool: LabelledPool, config: HeadConfig, seed: int) -> str:
-    """Everything a fitted head depends on, as a hash."""
-    facts = json.dumps([pool.labels_key, asdict(config), seed, pool.mode], sort_keys=True)
-    return hashlib.sha256(facts.encode()).hexdigest()
-
-
-def head_for(strategy: str) -> HeadConfig:
-    """The head that a query function was published with, where it asks for one; else the default."""
-    return HeadConfig.paper() if STRATEGIES.find(strategy).learner == "linear:paper" else HeadConfig()
-
-
-def as_predictions(head: Head, pool: LabelledPool, monitor: Monitor = SILENT) -> Predictions:
-    """What a query function may know of a head: probabilities, and random passes with dropout."""
-    matrix = pool.embeddings.matrix
-
-    def sample(rows: np.ndarray, passes: int, seed: int, input_dropout: float | None = None) -> np.ndarray:
-        return head.mc_dropout(matrix, rows, passes, seed, input_dropout)
-
-    names = tuple(item.name for item in pool.classes)
-    return Predictions(pool.mode, head.predict(matrix, monitor=monitor), sample, names)
-
-
-def _check_learnable(pool: LabelledPool) -> None:
-    if pool.training.size == 0:
-        raise LearningError(
-            "No tile has a label to learn from yet.",
-            hint="Query and label some tiles first: quadrat query and quadrat label, or the Label panel in QGIS.",
-        )
-    if not pool.can_learn:
-        only = pool.classes[int(pool.training_targets[0])].name
-        raise LearningError(
-            f"All {pool.training.size} labels so far are {only!r}; a second class is needed to tell apart.",
-            hint="Label at least one tile of another class. Querying goes on without predictions until then.",
-        )
 
 
 def _set_aside(project: Project, pool: LabelledPool, strategy: str) -> np.ndarray:

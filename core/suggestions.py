@@ -1,4 +1,4 @@
-"""What the head would answer: suggestions for the tiles that the analyst is asked about."""
+"""What the learner would answer: suggestions for the tiles that the analyst is asked about."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from .errors import UsageError
+from .fitting import fit
 from .metrics import MULTI_THRESHOLD
 from .monitor import SILENT, Monitor
 from .pool import LabelledPool, open_pool
-from .project.results import VALIDATION_SAMPLE, rounds
 from .project.store import Project
-from .rounds import DEFAULT_STRATEGY, fit, head_for
+from .rounds import latest_learner
 
 RUNNERS_UP = 2
 
@@ -29,7 +29,7 @@ def suggest(
     pool: LabelledPool | None = None,
     monitor: Monitor = SILENT,
 ) -> dict[int, Suggestion]:
-    """What the head of the latest round thinks of some tiles, by tile.
+    """What the learner of the latest round thinks of some tiles, by tile.
 
     Single-label: the best class and its runners-up. Multi-label: the classes that are more probable than not, perhaps
     none. A class that nobody has used yet is never suggested; nor is anything while there is nothing to learn from.
@@ -46,10 +46,8 @@ def suggest(
         )
     if not pool.can_learn or not wanted.size:
         return {}
-    asked_by = (item.strategy for item in reversed(rounds(project)) if item.strategy != VALIDATION_SAMPLE)
-    config = head_for(next(asked_by, DEFAULT_STRATEGY))
-    head = fit(project, pool, config, seed=seed, device=device, monitor=monitor)
-    probabilities = head.predict(pool.embeddings.matrix, pool.embeddings.rows_of(wanted))
+    model = fit(project, pool, latest_learner(project), seed=seed, device=device, monitor=monitor)
+    probabilities = model.predict(pool.embeddings.rows_of(wanted))
     class_ids = np.array([item.class_id for item in pool.classes])[pool.seen]
     known = zip(wanted.tolist(), probabilities[:, pool.seen], strict=True)
     return {tile_id: _best(pool.mode, class_ids, row) for tile_id, row in known if np.isfinite(row).all()}

@@ -65,6 +65,8 @@ def query_calls(project: Project, settings: QuerySettings) -> list[Call]:
         "budget": settings.budget,
         "parameters": dict(settings.parameters),
     }
+    if settings.learner:
+        query["learner"] = settings.learner
     return [Call("query", query), *rest_of_round(project, settings, asked_in)]
 
 

@@ -16,12 +16,16 @@ from ..doctor import examine
 from ..embedding import embed as embed_project
 from ..encoders.registry import DEFAULT_ENCODER, list_encoders, load_encoder
 from ..export import export as export_project
+from ..fitting import Choice
+from ..learners.registry import DEFAULT_LEARNER, LEARNERS
+from ..learners.registry import facts as learner_facts
 from ..monitor import Monitor
 from ..pictures import draw_scores
 from ..project.scores import main_score
 from ..project.store import Project
 from ..rounds import Training
 from ..strategies.registry import COLD_START, STRATEGIES
+from ..strategies.registry import facts as strategy_facts
 from ..suggestions import suggest as suggest_classes
 from ..tiling import TilingOptions, tile_rasters
 from .inspection import look_at
@@ -60,19 +64,16 @@ def strategies(_context: Context, *, mode: str | None = None) -> dict[str, Any]:
     return {
         "default": rounds.DEFAULT_STRATEGY,
         "cold_start": COLD_START,
-        "strategies": [
-            {
-                "name": item.name,
-                "summary": item.summary,
-                "source": item.source,
-                "modes": item.modes,
-                "needs": sorted(item.needs),
-                "cost": item.cost,
-                "parameters": item.defaults,
-            }
-            for item in found
-            if mode is None or mode in item.modes
-        ],
+        "strategies": [strategy_facts(item) for item in found if mode is None or mode in item.modes],
+    }
+
+
+def learners(_context: Context, *, mode: str | None = None) -> dict[str, Any]:
+    """The learners, those for one label mode if it is given."""
+    found = [LEARNERS.find(name) for name in LEARNERS.names()]
+    return {
+        "default": DEFAULT_LEARNER,
+        "learners": [learner_facts(item) for item in found if mode is None or mode in item.modes],
     }
 
 
@@ -123,6 +124,8 @@ def query(
     budget: int = rounds.DEFAULT_BUDGET,
     seed: Seed = 0,
     parameters: dict[str, Any] | None = None,
+    learner: str | None = None,
+    learner_parameters: dict[str, Any] | None = None,
     validation: bool = False,
     device: str = "auto",
 ) -> dict[str, Any]:
@@ -138,6 +141,7 @@ def query(
                 budget,
                 seed=seed,
                 parameters=parameters,
+                learner=Choice(learner, learner_parameters or {}) if learner else None,
                 device=choose_device(device),
                 pool=pool,
                 monitor=context.monitor,
@@ -219,6 +223,7 @@ METHODS: dict[str, Callable[..., dict[str, Any]]] = {
     for function in (
         inspect,
         strategies,
+        learners,
         encoders,
         tile,
         embed,

@@ -10,7 +10,7 @@ from ..project.store import Project
 class Warm:
     """The embeddings of the project that was used last, with their column moments.
 
-    The fitted head is not among it: :func:`..rounds.fit` finds it in a file beside the project in milliseconds.
+    The fitted model is not among it: :func:`..fitting.fit` finds it in a file beside the project in milliseconds.
     """
 
     def __init__(self) -> None:

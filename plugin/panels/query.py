@@ -91,6 +91,7 @@ class QueryPanel(Panel):
             strategy=self.strategy.currentData(),
             budget=self.budget.value(),
             parameters=self.parameters.values() if self._offer() else dict(self._kept().parameters),
+            learner=self.learner.currentData() or "",
             validation_budget=self.sample_share.value(),
             seed=self.seed.value(),
             device=self.device.currentData(),
@@ -119,6 +120,9 @@ class QueryPanel(Panel):
         self.device.setSizeAdjustPolicy(SteadyComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         for name, text in DEVICES.items():
             self.device.addItem(text, name)
+        self.learner = SteadyComboBox()
+        self.learner.setSizeAdjustPolicy(SteadyComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.learner.activated.connect(self._remember)
         self.encoder = ElidedLabel()
         self.sample_share.valueChanged.connect(self._remember)
         self.seed.valueChanged.connect(self._remember)
@@ -128,6 +132,7 @@ class QueryPanel(Panel):
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.parameters = ParametersForm(form, self)
         self.parameters.edited.connect(self._remember)
+        form.addRow("Learner", self.learner)
         form.addRow("Validation tiles", self.sample_share)
         form.addRow(Note(HONEST))
         form.addRow("Seed", self.seed)
@@ -148,7 +153,7 @@ class QueryPanel(Panel):
 
         def done(results: Results) -> None:
             self._asking = False
-            self._offers[mode] = results[0]
+            self._offers[mode] = {**results[0], "learners": results[1]["learners"]}
             self._shown = ()
             self.refresh()
 
@@ -157,12 +162,13 @@ class QueryPanel(Panel):
             self.list_note.say(f"The list of query functions did not come. {error.message} {error.hint}".strip())
             self.list_button.show()
 
-        call = Call("strategies", {"mode": mode})
-        self.context.engine.start("Query functions", [call], on_done=done, on_failed=failed, quiet=True)
+        calls = [Call("strategies", {"mode": mode}), Call("learners", {"mode": mode})]
+        self.context.engine.start("Query functions", calls, on_done=done, on_failed=failed, quiet=True)
 
     def _show_settings(self, settings: QuerySettings) -> None:
         self._filling = True
         self._fill_strategies(settings.strategy)
+        self._fill_learners(settings.learner)
         self._show_strategy(settings)
         self.budget.setValue(settings.budget)
         self.sample_share.setValue(settings.validation_budget)
@@ -185,6 +191,15 @@ class QueryPanel(Panel):
             self.strategy.setItemData(index, _about(offer), Qt.ItemDataRole.ToolTipRole)
         # A function that this version does not know gives way to the recommended one.
         self.strategy.setCurrentIndex(max(self.strategy.findData(chosen), 0))
+
+    def _fill_learners(self, chosen: str) -> None:
+        offers = self._offers.get(self.context.job.project.mode, {}).get("learners", ())
+        self.learner.clear()
+        self.learner.addItem("default", "")
+        for offer in offers or ([{"name": chosen}] if chosen else []):
+            self.learner.addItem(offer["name"], offer["name"])
+            self.learner.setItemData(self.learner.count() - 1, _about(offer), Qt.ItemDataRole.ToolTipRole)
+        self.learner.setCurrentIndex(max(self.learner.findData(chosen), 0))
 
     def _offer(self, name: str = "") -> dict[str, Any]:
         """What there is to know of a query function, or of the chosen one; empty until the list has come."""

@@ -199,7 +199,9 @@ def write_rounds(path: Path, tallies: Sequence[RoundTally]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    names = sorted({name for t in tallies for name, value in t.record.metrics.items() if not isinstance(value, list)})
+    names = sorted(
+        {name for t in tallies for name, value in t.record.metrics.items() if not isinstance(value, (list, dict))}
+    )
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow([*ROUND_FACTS, *names])

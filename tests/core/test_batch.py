@@ -9,11 +9,12 @@ import pytest
 from quadrat.core.batch import run_batch
 from quadrat.core.config import read_config
 from quadrat.core.errors import AnswerError, Cancelled, ImageryError, ProjectError, UsageError
+from quadrat.core.fitting import Choice
 from quadrat.core.monitor import Monitor
 from quadrat.core.project.answers import Answer, current_answers, record_answers
 from quadrat.core.project.results import rounds
 from quadrat.core.project.store import Project
-from quadrat.core.rounds import head_for, train
+from quadrat.core.rounds import train
 
 from .scene_factory import SPECTRA, make_scene
 
@@ -235,11 +236,11 @@ def test_a_comparison_never_begins_with_the_rounds_of_one_query_function(tmp_pat
         run_batch(read_config(config))
 
 
-def test_the_last_point_of_a_curve_comes_from_the_query_functions_own_head(tmp_path):
+def test_the_last_point_of_a_curve_comes_from_the_query_functions_own_learner(tmp_path):
     config, _ = write_config(tmp_path, strategy='"mcfps:paper"')
     outcome = run_batch(read_config(config))
     with Project.open(tmp_path / "p.gpkg") as project:
-        own = train(project, head=head_for("mcfps:paper")).metrics["accuracy"]
+        own = train(project, learner=Choice("linear:paper")).metrics["accuracy"]
     assert outcome.curve[-1]["accuracy"] == own
 
 

@@ -11,6 +11,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 from affine import Affine
+from safetensors.numpy import load_file
 
 from quadrat.core.project.store import Project
 
@@ -82,14 +83,14 @@ def check_suggestions(suggested, tile_ids, mode):
     assert any(with_classes.values())
 
 
-def test_suggestions_are_those_of_the_head_that_asked(worker, folder):
+def test_suggestions_are_those_of_the_learner_that_asked(worker, folder):
     path, made = ready(worker, folder)
     worker.call("query", project=path, budget=4, strategy="mcfps:paper")
-    head = next((path.with_suffix(".quadrat") / "models").iterdir())
+    (head,) = (path.with_suffix(".quadrat") / "models").glob("fit-*")
     with Project.open(path) as project:
         pool_ids = ids(project, "pool")
     suggested = worker.call("suggest", project=path, tiles=pool_ids)["suggestions"]
-    assert list((path.with_suffix(".quadrat") / "models").iterdir()) == [head]
+    assert list((path.with_suffix(".quadrat") / "models").glob("fit-*")) == [head]
     with Project.open(path) as project:
         names = {item.class_id: item.name for item in project.classes()}
         tiles = {tile.tile_id: tile for tile in project.tiles()}
@@ -313,3 +314,15 @@ def test_a_number_that_waits_for_its_reply_cannot_be_used_again(worker, folder):
     worker.write({"jsonrpc": "2.0", "id": request, "method": "hello"})
     assert worker.reply(None)["error"]["code"] == -32600
     assert "result" in worker.reply(request)
+
+
+def test_a_round_may_have_another_learner_and_what_follows_keeps_it(worker, folder):
+    path, _ = ready(worker, folder)
+    offered = {item["name"]: item for item in worker.call("learners", mode="single")["learners"]}
+    assert {"linear", "hidden", "semi_supervised", "finetune", "fixmatch"} <= set(offered)
+    assert offered["hidden"]["parameters"]["hidden"] > 1
+    worker.call("query", project=path, budget=4, learner="hidden", learner_parameters={"hidden": 8})
+    worker.call("train", project=path)
+    (head,) = (path.with_suffix(".quadrat") / "models").glob("fit-*")
+    assert load_file(head / "head.safetensors")["hidden_weight"].shape[0] == 8
+    assert "hidden" in worker.refuse("query", project=path, budget=4, learner="hiden")["data"]["hint"]

@@ -1,0 +1,245 @@
+"""Learners on a project: fit one on its answers, or find it fitted, and say what it thinks of every tile.
+
+This is where a learner's name, the answers and the files beside the project meet. What comes out,
+:class:`.strategies.base.Predictions`, is all that a query function gets to see of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+
+from .architectures import file_sha256
+from .errors import LearningError
+from .kernels import Device, Floats, Indices, Rows
+from .kernels.memory import sparing
+from .learners import calibration
+from .learners.base import Fitted, Pixels, Run, Task
+from .learners.registry import DEFAULT_LEARNER, LEARNERS
+from .learners.registry import fit as fit_learner
+from .model_files import ModelFiles
+from .monitor import SILENT, Monitor
+from .pixels import open_pixels
+from .pool import LabelledPool
+from .project.store import Project
+from .strategies.base import Predictions
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A learner by name, perhaps with a preset, and those of its parameters that differ from the defaults."""
+
+    name: str = DEFAULT_LEARNER
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, Any]:
+        """All of its parameters.
+
+        Raises:
+            UsageError: no such learner, no such parameter, or a value that it cannot have.
+        """
+        return LEARNERS.settings(LEARNERS.find(self.name), self.parameters)
+
+    @property
+    def family(self) -> str:
+        """What fits of this choice have in common, whatever the answers."""
+        return json.dumps([self.name.partition(":")[0], self.settings()], sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A learner fitted on a project's answers. ``key`` is made of everything it depends on."""
+
+    choice: Choice
+    key: str
+    fitted: Fitted
+    embeddings: Rows
+
+    @property
+    def features(self) -> Rows:
+        """What its head maps to classes, (N, F)."""
+        return self.embeddings if self.fitted.features is None else self.fitted.features
+
+    def predict(self, rows: Indices | None = None, monitor: Monitor = SILENT) -> Floats:
+        """Probabilities (n, C) of some rows, of all by default."""
+
+        def predicted(device: Device) -> Floats:
+            return replace(self.fitted.head, device=device).predict(self.features, rows, monitor=monitor)
+
+        return sparing(predicted, self.fitted.head.device, monitor)
+
+    def at(self, temperature: float) -> Model:
+        """The same model, which divides its logits by ``temperature``."""
+        return replace(self, fitted=replace(self.fitted, head=replace(self.fitted.head, temperature=temperature)))
+
+
+def fit(
+    project: Project,
+    pool: LabelledPool,
+    choice: Choice,
+    *,
+    seed: int = 0,
+    losses: bool = False,
+    device: str = "cpu",
+    monitor: Monitor = SILENT,
+) -> Model:
+    """The learner for these answers, from its file where it was fitted before.
+
+    Args:
+        project: whose folder keeps the result.
+        pool: the answers.
+        choice: which learner.
+        seed: the same seed gives the same result.
+        losses: whether it shall also learn to predict its own losses.
+        device: where to compute.
+        monitor: progress, cancellation and remarks.
+
+    Raises:
+        UsageError: unknown learner or parameter.
+        LearningError: no labels, or a single class in a single-label project.
+        ImageryError: the learner needs the tiles themselves, and a raster is missing or changed.
+    """
+    check_learnable(pool)
+    files = _files(project)
+    key = _key(pool, choice, seed, losses)
+    known = files.load(key, device)
+    if known is not None:
+        return Model(choice, key, known[0], pool.embeddings.matrix)
+    task = replace(_task(project, pool, choice, files, monitor), losses=losses)
+    start = files.start_for(choice.family)
+
+    def fitted_on(chosen: Device) -> Fitted:
+        return fit_learner(choice.name, task, Run(seed, start, chosen, monitor), choice.parameters)
+
+    fitted = sparing(fitted_on, device, monitor)
+    try:
+        files.save(key, choice.family, fitted)
+    except (OSError, SafetensorError) as error:
+        monitor.warn(f"The trained model could not be kept ({error}); it is fitted again next time.")
+    return Model(choice, key, fitted, pool.embeddings.matrix)
+
+
+def calibrated(
+    project: Project,
+    pool: LabelledPool,
+    model: Model,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    monitor: Monitor = SILENT,
+) -> Model:
+    """The model at the temperature at which its probabilities are right as often as they say.
+
+    The temperature is found by cross-validation on the training labels, and kept with the model. Learners for which
+    that would take too long stay as they are.
+    """
+    learner = LEARNERS.find(model.choice.name)
+    if not learner.folds:
+        return model
+    files = _files(project)
+    known = files.load(model.key, device)
+    temperature = known[1] if known is not None else None
+    if temperature is None:
+        task = _task(project, pool, model.choice, files, monitor)
+        run = Run(seed, None, device, monitor)
+        temperature = calibration.temperature(model.choice.name, task, run, learner.folds, model.choice.parameters)
+        files.set_temperature(model.key, temperature)
+    return model.at(temperature)
+
+
+def predictions(
+    project: Project,
+    pool: LabelledPool,
+    model: Model,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    monitor: Monitor = SILENT,
+) -> Predictions:
+    """What a query function may know of a model."""
+    probabilities = model.predict(monitor=monitor)
+    head, features = model.fitted.head, model.features
+
+    def sample(rows: Indices, passes: int, seed: int, input_dropout: float | None = None) -> Floats:
+        return head.mc_dropout(features, rows, passes, seed, input_dropout)
+
+    def honest() -> Floats:
+        quiet = Monitor(is_cancelled=monitor.is_cancelled)
+        return calibrated(project, pool, model, seed=seed, device=device, monitor=quiet).predict()
+
+    return Predictions(
+        mode=pool.mode,
+        probabilities=probabilities,
+        sample_logits=sample if head.dropout > 0.0 else None,
+        class_names=tuple(item.name for item in pool.classes),
+        features=lambda rows: head.features(features, rows),
+        calibrated=honest,
+        previous=_files(project).previous(model.key, model.choice.family, pool.embeddings.key, _class_ids(pool)),
+        losses=model.fitted.losses,
+    )
+
+
+def remember(project: Project, pool: LabelledPool, model: Model, probabilities: Floats) -> None:
+    """Keep what was thought of every tile at this query, for the query functions that look at what changes."""
+    _files(project).remember(model.key, model.choice.family, pool.embeddings.key, _class_ids(pool), probabilities)
+
+
+def check_learnable(pool: LabelledPool) -> None:
+    """Refuse answers from which nothing can be learnt.
+
+    Raises:
+        LearningError: no labels, or a single class in a single-label project.
+    """
+    if pool.training.size == 0:
+        raise LearningError(
+            "No tile has a label to learn from yet.",
+            hint="Query and label some tiles first: quadrat query and quadrat label, or the Label panel in QGIS.",
+        )
+    if not pool.can_learn:
+        only = pool.classes[int(pool.training_targets[0])].name
+        raise LearningError(
+            f"All {pool.training.size} labels so far are {only!r}; a second class is needed to tell apart.",
+            hint="Label at least one tile of another class. Querying goes on without predictions until then.",
+        )
+
+
+def _task(project: Project, pool: LabelledPool, choice: Choice, files: ModelFiles, monitor: Monitor) -> Task:
+    pixels: Pixels | None = None
+    if LEARNERS.find(choice.name).needs_pixels:
+        pixels = open_pixels(project, pool.embeddings, monitor.part(0.0, 0.1))
+    return Task(
+        embeddings=pool.embeddings.matrix,
+        labelled=pool.training,
+        targets=pool.training_targets,
+        n_classes=pool.n_classes,
+        mode=pool.mode,
+        unlabelled=pool.eligible,
+        moments=pool.embeddings.moments,
+        pixels=pixels,
+        keep=lambda name, make: files.keep(name, pool.embeddings.key, make),
+    )
+
+
+def _key(pool: LabelledPool, choice: Choice, seed: int, losses: bool) -> str:
+    """Everything a fitted learner depends on, as a hash."""
+    seen = pool.eligible if LEARNERS.find(choice.name).uses_unlabelled else pool.eligible[:0]
+    unlabelled = hashlib.sha256(np.ascontiguousarray(seen).tobytes()).hexdigest()
+    weights = choice.settings().get("weights")  # another file under the same name is another start
+    start = file_sha256(Path(weights)) if weights else ""
+    facts = json.dumps([pool.labels_key, unlabelled, choice.family, start, seed, losses, pool.mode], sort_keys=True)
+    return hashlib.sha256(facts.encode()).hexdigest()
+
+
+def _files(project: Project) -> ModelFiles:
+    return ModelFiles(project.folder / "models")
+
+
+def _class_ids(pool: LabelledPool) -> list[int]:
+    return [item.class_id for item in pool.classes]
