@@ -116,7 +116,8 @@ def run_batch(config: BatchConfig, device: str = "cpu", monitor: Monitor = SILEN
             if not pool.can_learn:
                 monitor.warn(f"{branch.path.name}: the labels are too few or all of one class; nothing is predicted.")
                 continue
-            round_steps.predict(project, seed=branch.seed, device=device, pool=pool)
+            learner = config.learner or round_steps.learner_for(branch.strategy)
+            round_steps.predict(project, seed=branch.seed, learner=learner, device=device, pool=pool)
             files += _export(config, project, branch if len(branches) > 1 else None)
     curve = [row for branch in branches for row in curve_rows(branch)]
     files += write_curve(curve, config.folder, main_score(config.mode))
@@ -200,13 +201,14 @@ def run_rounds(
 
     ``truth`` has the answers by tile; the copies of a project have the same tiles. Returns the pool as it is then.
     """
+    learner = config.learner or round_steps.learner_for(branch.strategy)
     pool = open_pool(project)
     done = rounds(project)
     if done and "labels" not in done[-1].metrics:  # killed between the choice and the answers
         _answer_round(project, truth, done[-1].round_id)
         pool = open_pool(project, pool.embeddings)
         if pool.can_learn:
-            round_steps.train(project, seed=branch.seed, device=device, pool=pool)
+            round_steps.train(project, seed=branch.seed, learner=learner, device=device, pool=pool)
     for number in range(len(done), config.rounds):
         if pool.eligible.size == 0:
             break
@@ -225,7 +227,7 @@ def run_rounds(
         _answer_round(project, truth, asked.round_id)
         pool = open_pool(project, pool.embeddings)
         if pool.can_learn:
-            round_steps.train(project, seed=branch.seed, device=device, pool=pool)
+            round_steps.train(project, seed=branch.seed, learner=learner, device=device, pool=pool)
     return pool
 
 

@@ -8,6 +8,7 @@ defaults give the types, so nothing is declared twice. A default that must lie w
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar, get_type_hints
@@ -174,18 +175,22 @@ class Catalogue(Generic[E]):
         return settings
 
 
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+
+
+def as_typed(value: Any) -> str:
+    """A parameter as it is typed on the command line and written in a configuration."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
 def _checked(entry: Entry, key: str, value: Any, default: Any) -> Any:
     """The value in the type of the default."""
     wanted = type(default)
+    hint = f"The default is {as_typed(default) or 'empty'}."
     if not (type(value) is wanted or (wanted is float and type(value) is int)):
-        raise UsageError(
-            f"{entry.name}: {key} is {value!r}, but should be of type {wanted.__name__}.",
-            hint=f"The default is {default!r}.",
-        )
+        raise UsageError(f"{entry.name}: {key} is {as_typed(value)}, but should be {_KINDS[wanted]}.", hint=hint)
     limit = entry.limits.get(key)
     # A NaN is allowed by no comparison, so it is refused wherever there is a limit.
     if limit is not None and not limit.allows(value):
-        raise UsageError(
-            f"{entry.name}: {key} is {value!r}, but should be {limit.rule()}.", hint=f"The default is {default!r}."
-        )
+        raise UsageError(f"{entry.name}: {key} is {as_typed(value)}, but should be {limit.rule()}.", hint=hint)
     return wanted(value)

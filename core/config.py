@@ -120,6 +120,8 @@ def _read_learner(reader: _Reader) -> Choice | None:
     if "learner" not in reader.tables:
         return None
     parameters = reader.get("learner", "parameters", _table, {})
+    if isinstance(parameters.get("weights"), str) and parameters["weights"]:
+        parameters["weights"] = str(reader.path(parameters["weights"]))
     return Choice(reader.get("learner", "name", _text, DEFAULT_LEARNER), parameters)
 
 

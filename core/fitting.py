@@ -165,10 +165,16 @@ def predictions(
 ) -> Predictions:
     """What a query function may know of a model."""
     probabilities = model.predict(monitor=monitor)
-    head, features = model.fitted.head, model.features
+    head, matrix = model.fitted.head, model.features
 
     def sample(rows: Indices, passes: int, seed: int, input_dropout: float | None = None) -> Floats:
-        return head.mc_dropout(features, rows, passes, seed, input_dropout)
+        def sampled(where: Device) -> Floats:
+            return replace(head, device=where).mc_dropout(matrix, rows, passes, seed, input_dropout)
+
+        return sparing(sampled, head.device, monitor)
+
+    def features(rows: Indices) -> Floats:
+        return sparing(lambda where: replace(head, device=where).features(matrix, rows), head.device, monitor)
 
     def honest() -> Floats:
         quiet = Monitor(is_cancelled=monitor.is_cancelled)
@@ -179,7 +185,7 @@ def predictions(
         probabilities=probabilities,
         sample_logits=sample if head.dropout > 0.0 else None,
         class_names=tuple(item.name for item in pool.classes),
-        features=lambda rows: head.features(features, rows),
+        features=features,
         calibrated=honest,
         previous=_files(project).previous(model.key, model.choice.family, pool.embeddings.key, _class_ids(pool)),
         losses=model.fitted.losses,
@@ -232,9 +238,14 @@ def _key(pool: LabelledPool, choice: Choice, seed: int, losses: bool) -> str:
     seen = pool.eligible if LEARNERS.find(choice.name).uses_unlabelled else pool.eligible[:0]
     unlabelled = hashlib.sha256(np.ascontiguousarray(seen).tobytes()).hexdigest()
     weights = choice.settings().get("weights")  # another file under the same name is another start
-    start = file_sha256(Path(weights)) if weights else ""
+    start = _hash_of(Path(weights).expanduser()) if weights else ""
     facts = json.dumps([pool.labels_key, unlabelled, choice.family, start, seed, losses, pool.mode], sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()
+
+
+def _hash_of(weights: Path) -> str:
+    """The hash of a file; nothing if it is not there, which the learner will complain of."""
+    return file_sha256(weights) if weights.is_file() else ""
 
 
 def _files(project: Project) -> ModelFiles:

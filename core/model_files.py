@@ -1,7 +1,7 @@
 """What learning leaves beside the project: ``NAME.quadrat/models``. Losing any of it costs time only.
 
-* ``fit-KEY/``: a fitted learner, under a key made of everything it depends on. The latest few are kept: the newest to
-  be used again, older ones because a network may start from them.
+* ``fit-KEY/``: a fitted learner, under a key made of everything it depends on. The newest are kept to be used again,
+  and the newest network because the next one may start from it.
 * ``kept-NAME-KEY.npz``: what depends on the embeddings alone, for example their neighbour graph.
 * ``probabilities*.npz``: what was thought of every tile at the last two queries, for functions that ask what changed.
 
@@ -72,7 +72,9 @@ class ModelFiles:
         (part / "about.json").write_text(json.dumps({"family": family, "temperature": None}))
         shutil.rmtree(place, ignore_errors=True)
         part.replace(place)
-        for old in self._newest_first()[FITS:]:
+        places = self._newest_first()
+        networks = [place for place in places if (place / "state.safetensors").exists()]
+        for old in set(places[FITS:]) - set(networks[:1]):
             shutil.rmtree(old, ignore_errors=True)
 
     def set_temperature(self, key: str, temperature: float) -> None:

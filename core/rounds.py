@@ -5,7 +5,7 @@ the choice as a new round; (2) the analyst, a file or an oracle answers; (3) :fu
 writes the scores on the validation sample into the round; (4) :func:`predict` maps every tile, whenever wanted.
 
 Which learner it is, the query says: the caller's, else the one with which the query function was published, else the
-default. Training and predicting go on with the learner of the latest round unless the caller names another.
+default. Training and predicting go on with the learner that was named for the latest round, else the default.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 
 from .errors import LearningError, UsageError
 from .fitting import Choice, Model, calibrated, fit, predictions, remember
+from .kernels import Rows
 from .metrics import MULTI_THRESHOLD, scores, uncertainty
 from .monitor import SILENT, Monitor
 from .pool import LabelledPool, open_pool
@@ -36,7 +37,7 @@ from .project.results import (
 )
 from .project.store import Project
 from .strategies.base import Pool, Predictions, Selection, Strategy
-from .strategies.registry import STRATEGIES, select
+from .strategies.registry import STRATEGIES, no_samples, select
 
 # Margin beats random, fps, kmeans and mcfps on the demo and on EuroSAT with few hundred labels; see docs/benchmarks.md.
 DEFAULT_STRATEGY = "margin"
@@ -102,22 +103,22 @@ def query(
     """
     entry = STRATEGIES.find(strategy)
     settings = STRATEGIES.settings(entry, parameters or {})
-    learner = learner or learner_for(strategy)
-    learnt_with = {"learner": learner.name, "learner_parameters": learner.settings()}
+    named, learner = learner is not None, learner or learner_for(strategy)
+    learnt_with = {"learner": learner.name, "learner_parameters": learner.settings(), "learner_named": named}
     pool = pool or open_pool(project)
     STRATEGIES.check_mode(entry, pool.mode)
     if pool.eligible.size == 0:
         raise LearningError(
             "Every tile of the pool has an answer.", hint="Predict and export, or tile another raster to go on."
         )
-    thought = _think(project, pool, entry, learner, seed, device, monitor.part(0.0, 0.6))
+    thought, embeddings = _think(project, pool, entry, learner, seed, device, monitor.part(0.0, 0.6))
     fitted_after = time.perf_counter()
     if budget > pool.eligible.size:
         monitor.warn(f"Only {pool.eligible.size} tiles are left to ask; all of them are chosen.")
     ruled_out = _set_aside(project, pool, strategy)
     selection = select(
         strategy,
-        Pool(pool.embeddings.matrix, thought, pool.training, pool.eligible, ruled_out, pool.training_targets),
+        Pool(embeddings, thought, pool.training, pool.eligible, ruled_out, pool.training_targets),
         budget,
         seed=_round_seed(project, seed),
         parameters=parameters,
@@ -142,16 +143,21 @@ def _think(
     seed: int,
     device: str,
     monitor: Monitor,
-) -> Predictions | None:
-    """What the learner thinks of every tile, if the query function cares and there is anything to learn from."""
+) -> tuple[Predictions | None, Rows]:
+    """What the learner thinks of every tile, if the query function cares and there is anything to learn from.
+
+    With it come the embeddings in which to choose: a network that was trained on the tiles has better ones of its own.
+    """
     wanted = entry.needs | entry.uses
     if "predictions" not in wanted or not pool.can_learn:
-        return None
+        return None, pool.embeddings.matrix
+    if "samples" in entry.needs and learner.settings().get("dropout") == 0.0:
+        raise no_samples(entry)  # now, and not after minutes of training
     losses = "losses" in wanted
     model = fit(project, pool, learner, seed=seed, losses=losses, device=device, monitor=monitor.part(0.0, 0.8))
     thought = predictions(project, pool, model, seed=seed, device=device, monitor=monitor.part(0.8, 1.0))
     remember(project, pool, model, thought.probabilities)
-    return thought
+    return thought, model.features
 
 
 def learner_for(strategy: str) -> Choice:
@@ -161,12 +167,13 @@ def learner_for(strategy: str) -> Choice:
 
 
 def latest_learner(project: Project) -> Choice:
-    """The learner of the latest round of a query function, else the default."""
+    """The learner that was named for the latest round of a query function, else the default.
+
+    One that only came with the query function was published to choose tiles with, not to make the best map.
+    """
     latest = next((item for item in reversed(rounds(project)) if item.strategy != VALIDATION_SAMPLE), None)
-    if latest is None:
+    if latest is None or not latest.metrics.get("learner_named"):
         return Choice()
-    if "learner" not in latest.metrics:  # recorded by a version that had none to choose from
-        return learner_for(latest.strategy)
     return Choice(latest.metrics["learner"], latest.metrics["learner_parameters"])
 
 
@@ -212,6 +219,8 @@ def train(
             "labels": training.labels,
             "validation_labels": training.validation_labels,
             "train_seconds": training.seconds,
+            "scored_learner": training.model.choice.name,
+            "scored_learner_parameters": training.model.choice.settings(),
         }
         set_round_metrics(project, latest.round_id, {**latest.metrics, **facts, **training.metrics})
     return training

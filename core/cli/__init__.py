@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from . import batch, labelling, learning, setup, worker
+from . import batch, bench, catalogues, labelling, learning, query_functions, setup, worker
 from .console import INTERRUPTED, Console
 
 USAGE = 2
@@ -41,9 +41,11 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-for module in (setup, learning, labelling, batch):
+EPILOGS = {"query": query_functions.HELP}
+
+for module in (setup, learning, labelling, catalogues, batch, bench):
     for name, function in module.COMMANDS.items():
-        app.command(name)(function)
+        app.command(name, epilog=EPILOGS.get(name))(function)
 for name, function in worker.COMMANDS.items():
     app.command(name, hidden=True)(function)  # spoken to by programs
 

@@ -11,9 +11,19 @@ from .console import Console, Device, speaking
 from .setup import ProjectPath
 
 if TYPE_CHECKING:
+    from ..fitting import Choice
     from ..project.store import Project
     from ..rounds import QueriedRound, Training
 
+LearnerName = Annotated[
+    str | None,
+    typer.Option(
+        help="What learns from the answers; `quadrat learners` lists them.", show_default="as named for the last round"
+    ),
+]
+LearnerParameters = Annotated[
+    list[str] | None, typer.Option("--learner-parameter", "-l", help="NAME=VALUE for the learner; repeatable.")
+]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")]
 
 
@@ -21,12 +31,22 @@ Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same res
 def query(
     console: Console,
     project: ProjectPath,
-    strategy: Annotated[str, typer.Option(help="random, fps, kmeans, margin, mcfps or mcfps:paper.")] = "margin",
+    strategy: Annotated[
+        str, typer.Option(help="One of the query functions listed below; `quadrat strategies` explains them.")
+    ] = "margin",
     budget: Annotated[int, typer.Option("--budget", "-b", help="How many tiles to ask for.")] = 64,
     seed: Seed = 0,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="NAME=VALUE for the query function; repeatable.")
     ] = None,
+    learner: Annotated[
+        str | None,
+        typer.Option(
+            help="What learns from the answers; `quadrat learners` lists them.",
+            show_default="the function's own, else linear",
+        ),
+    ] = None,
+    learner_parameter: LearnerParameters = None,
     validation: Annotated[bool, typer.Option("--validation", help="Ask for tiles of the validation sample.")] = False,
     again: Annotated[bool, typer.Option("--again", help="Show the latest round again instead of asking anew.")] = False,
     out: Annotated[Path | None, typer.Option(help="Write the tiles to a CSV to fill in for `label`.")] = None,
@@ -55,6 +75,7 @@ def query(
                     budget,
                     seed=seed,
                     parameters=parameters,
+                    learner=_choice(learner, learner_parameter),
                     device=chosen_device,
                     monitor=monitor,
                 )
@@ -100,15 +121,18 @@ def train(
     console: Console,
     project: ProjectPath,
     seed: Seed = 0,
+    learner: LearnerName = None,
+    learner_parameter: LearnerParameters = None,
     device: Device = "auto",
 ) -> None:
-    """Fit the head on all answers and check it on the validation sample."""
+    """Fit the learner on all answers and check it on the validation sample."""
     from ..devices import choose_device
     from ..project.store import Project
     from ..rounds import train as train_project
 
     with Project.open(project) as opened, console.working("Training") as monitor:
-        training = train_project(opened, seed=seed, device=choose_device(device), monitor=monitor)
+        chosen = _choice(learner, learner_parameter)
+        training = train_project(opened, seed=seed, learner=chosen, device=choose_device(device), monitor=monitor)
     console.say(summary(training))
     console.say(f"Next: quadrat query {project}, or quadrat predict {project}")
     console.result({"project": project, **_training_values(training)})
@@ -119,6 +143,8 @@ def predict(
     console: Console,
     project: ProjectPath,
     seed: Seed = 0,
+    learner: LearnerName = None,
+    learner_parameter: LearnerParameters = None,
     device: Device = "auto",
 ) -> None:
     """Give every tile its class or classes, a probability and an uncertainty."""
@@ -127,7 +153,8 @@ def predict(
     from ..rounds import predict as predict_project
 
     with Project.open(project) as opened, console.working("Predicting") as monitor:
-        done = predict_project(opened, seed=seed, device=choose_device(device), monitor=monitor)
+        chosen = _choice(learner, learner_parameter)
+        done = predict_project(opened, seed=seed, learner=chosen, device=choose_device(device), monitor=monitor)
     console.say(f"{done.tiles} tiles predicted. {summary(done.training)}")
     for name, count in sorted(done.per_class.items(), key=lambda item: -item[1]):
         console.say(f"  {count:7d}  {name}")
@@ -156,7 +183,7 @@ def export(
 
 
 def summary(training: Training) -> str:
-    """One sentence on a fitted head."""
+    """One sentence on a fitted learner."""
     learnt = f"Learnt from {training.labels} labels."
     if not training.metrics:
         return f"{learnt} No validation tile has an answer yet, so nothing can be said of the accuracy."
@@ -165,7 +192,24 @@ def summary(training: Training) -> str:
 
 
 def _training_values(training: Training) -> dict[str, Any]:
-    return {"labels": training.labels, "validation_labels": training.validation_labels, **training.metrics}
+    return {
+        "learner": training.model.choice.name,
+        "labels": training.labels,
+        "validation_labels": training.validation_labels,
+        **training.metrics,
+    }
+
+
+def _choice(name: str | None, pairs: list[str] | None) -> Choice | None:
+    """The learner that was asked for, None for whichever comes next by itself."""
+    from ..errors import UsageError
+    from ..fitting import Choice
+
+    if name is None:
+        if pairs:
+            raise UsageError("Parameters of a learner need its name.", hint="Say which: --learner NAME.")
+        return None
+    return Choice(name, parse_parameters(pairs or []))
 
 
 def parse_parameters(pairs: list[str]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from .arrays import (
     finite_rows,
     gather,
     probabilities_of,
+    tile_elements,
     tiles,
     tiles_of,
 )
@@ -63,6 +64,7 @@ __all__ = [
     "probabilities_of",
     "sparing",
     "squared_norms",
+    "tile_elements",
     "tiles",
     "tiles_of",
 ]

@@ -36,9 +36,14 @@ def tiles_of(elements: int) -> Iterator[None]:
         _tile_elements.reset(before)
 
 
+def tile_elements() -> int:
+    """How many numbers a tile holds here."""
+    return _tile_elements.get()
+
+
 def tiles(count: int, width: int, most: int = 8192) -> Iterator[slice]:
     """Slices that cut ``count`` rows of ``width`` numbers into tiles of at most ``most`` rows, and at least 64."""
-    step = max(64, min(most, _tile_elements.get() // max(width, 1)))
+    step = max(64, min(most, tile_elements() // max(width, 1)))
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
 

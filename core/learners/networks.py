@@ -25,7 +25,7 @@ from torch.nn import functional
 from ..architectures import SMALLEST_PX, STAGES, Stages, build_network, load_pretrained
 from ..catalogue import Mode
 from ..errors import LearningError
-from ..kernels import Device, Indices
+from ..kernels import Device, Indices, tile_elements
 from ..monitor import Monitor
 from .base import Fitted, Pixels, Run, Task
 from .head import Head
@@ -37,8 +37,8 @@ STARTS = ("warm", "cold")
 _MOMENTUM = 0.9
 _MEASURED = 512
 _TOGETHER = 64
-_TOGETHER_PX = {"cpu": 2**17, "cuda": 2**23}
-"""Pixels that go through the network at a time: on a CPU so few that one can stop every second."""
+_TOGETHER_PX = 2**17
+"""Pixels that go through the network at a time on a CPU: so few that one can stop every second."""
 _NO_SPREAD = 1e-6
 _HALF_MAXIMUM = torch.finfo(torch.float16).max
 
@@ -278,7 +278,9 @@ class Trainer:
 def _tiles_together(net: TileNetwork, pixels: Pixels) -> int:
     """How many tiles go through the network at a time; two at least, or batch normalisation has nothing to compare."""
     size = max(net.design.size_px or pixels(np.zeros(1, np.int64)).shape[-1], SMALLEST_PX)
-    return max(2, _TOGETHER_PX[net.mean.device.type] // size**2)
+    # On a GPU that ran out of memory the tiles of all kernels are smaller, and so are these.
+    together = _TOGETHER_PX if net.mean.device.type == "cpu" else tile_elements() // 2
+    return max(2, together // size**2)
 
 
 def _settle(net: TileNetwork, pixels: Pixels, rows: Indices, together: int, monitor: Monitor) -> None:

@@ -76,6 +76,9 @@ def choose_uherding(pool: Pool, request: Request, *, anchors: Annotated[int, Wit
     """
     predictions = pool.predictions
     if predictions is None or not len(pool.labelled):
+        request.monitor.info(
+            "Nothing is known of the tiles yet, so uherding covers all of them alike, as max_herding does."
+        )
         return choose_max_herding(pool, request, anchors=anchors)
     probabilities = predictions.probabilities if predictions.calibrated is None else predictions.calibrated()
     space = EmbeddingSpace(pool.embeddings, request.device, unit=True)
@@ -137,7 +140,7 @@ def _cover(
         weights=weights,
         monitor=request.monitor.part(0.1, 1.0),
     )
-    reasons = tuple(f"stands for another {100 * gain:.2g} % of the tiles" for gain in gains)
+    reasons = tuple(f"adds {100 * gain:.2g} % to what the labels stand for" for gain in gains)
     return filled(Selection(picks, gains.astype(np.float64), reasons), pool, request)
 
 

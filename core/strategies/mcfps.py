@@ -136,7 +136,10 @@ STRATEGIES = (
             "paper": Preset(
                 "MCFPS as published, for comparison; the authors' notebook has neighbours = 5.",
                 {"average": "logits", "skip_for_good": True},
-                {"learner": "linear:paper"},
+                {
+                    "learner": "linear:paper",
+                    "source": "MoCo and MC dropout based farthest point sampling, as published",
+                },
             )
         },
     ),

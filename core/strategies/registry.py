@@ -98,10 +98,7 @@ def _why_wait(strategy: Strategy, pool: Pool) -> str:
     if told is None:
         return ""
     if "samples" in strategy.needs and told.sample_logits is None:
-        raise LearningError(
-            f"{strategy.name} compares random versions of the learner, and this learner has none.",
-            hint="Use a learner with dropout, or another query function.",
-        )
+        raise no_samples(strategy)
     if "losses" in strategy.needs and told.losses is None:
         raise LearningError(
             f"{strategy.name} needs a learner that predicts its own loss, and this one does not.",
@@ -110,6 +107,14 @@ def _why_wait(strategy: Strategy, pool: Pool) -> str:
     if "previous" in strategy.needs and not _remembers(told, pool.eligible):
         return "There is no round before this one to compare with"
     return ""
+
+
+def no_samples(strategy: Strategy) -> LearningError:
+    """The error for a learner without dropout, where the function needs some."""
+    return LearningError(
+        f"{strategy.name} compares random versions of the learner, and this learner has none.",
+        hint="Use a learner with dropout, or another query function.",
+    )
 
 
 def _remembers(told: Predictions, rows: Indices) -> bool:

@@ -195,7 +195,7 @@ def _reason_versions(pool: Pool, row: int, _score: float) -> str:
 
 
 def _reason_loss(pool: Pool, row: int, score: float) -> str:
-    return f"{_doubt_of(pool, row)}; expected loss {score:.3g}"
+    return f"{_doubt_of(pool, row)}; expected loss {score:.3g}, on a scale of its own"
 
 
 def _reason_change(pool: Pool, row: int, _score: float) -> str:

@@ -18,7 +18,7 @@ from ...core.project.vectors import encoder_of
 from ..context import Context
 from ..engine.task import Call, Results
 from ..requests import QuerySettings
-from ..tallies import RoundTally, open_tiles, round_tallies, unanswered, why_nothing_to_learn
+from ..tallies import RoundTally, class_tallies, open_tiles, round_tallies, unanswered, why_nothing_to_learn
 from .base import Panel
 from .numbers import WholeNumber
 from .parameters import ParametersForm
@@ -78,12 +78,16 @@ class QueryPanel(Panel):
         if self._shown != (project.path, settings):
             self._show_settings(settings)
         self.state.say(_last_round(round_tallies(project)))
-        reason = why_nothing_to_learn(project)
-        if "predictions" not in self._offer().get("needs", ["predictions"]):
-            reason = ""  # this function chooses without a model
+        reason = why_nothing_to_learn(project) if self._waits(project) else ""
         self.cold_start.say(f"{reason} Until then, typical tiles of every kind are chosen." if reason else "")
         self._show_buttons(project)
         self.encoder.say(_encoder(project))
+
+    def _waits(self, project: Project) -> bool:
+        """Whether the chosen function cannot do without what only labels bring."""
+        needs = self._offer().get("needs", ["predictions"])
+        labels = any(tally.labelled for tally in class_tallies(project))
+        return "predictions" in needs or ("labels" in needs and not labels)
 
     def settings(self) -> QuerySettings:
         """What the fields say."""
@@ -153,7 +157,11 @@ class QueryPanel(Panel):
 
         def done(results: Results) -> None:
             self._asking = False
-            self._offers[mode] = {**results[0], "learners": results[1]["learners"]}
+            self._offers[mode] = {
+                **results[0],
+                "learners": results[1]["learners"],
+                "default_learner": results[1]["default"],
+            }
             self._shown = ()
             self.refresh()
 
@@ -168,7 +176,6 @@ class QueryPanel(Panel):
     def _show_settings(self, settings: QuerySettings) -> None:
         self._filling = True
         self._fill_strategies(settings.strategy)
-        self._fill_learners(settings.learner)
         self._show_strategy(settings)
         self.budget.setValue(settings.budget)
         self.sample_share.setValue(settings.validation_budget)
@@ -193,9 +200,11 @@ class QueryPanel(Panel):
         self.strategy.setCurrentIndex(max(self.strategy.findData(chosen), 0))
 
     def _fill_learners(self, chosen: str) -> None:
-        offers = self._offers.get(self.context.job.project.mode, {}).get("learners", ())
+        mode = self.context.job.project.mode
+        offers = self._offers.get(mode, {}).get("learners", ())
+        usual = self._offer().get("learner") or self._offers.get(mode, {}).get("default_learner", "")
         self.learner.clear()
-        self.learner.addItem("default", "")
+        self.learner.addItem(f"{usual} (default)" if usual else "default", "")
         for offer in offers or ([{"name": chosen}] if chosen else []):
             self.learner.addItem(offer["name"], offer["name"])
             self.learner.setItemData(self.learner.count() - 1, _about(offer), Qt.ItemDataRole.ToolTipRole)
@@ -209,13 +218,14 @@ class QueryPanel(Panel):
 
     def _show_strategy(self, settings: QuerySettings) -> None:
         offer = self._offer()
+        self._fill_learners(settings.learner)
         self.summary.say(offer.get("summary", ""))
         self.strategy.setToolTip(_about(offer))
         self.parameters.show_parameters(offer.get("parameters", {}), settings.parameters)
 
     def _choose_strategy(self, _index: int) -> None:
         """Another function has other parameters, so it starts with its defaults."""
-        self._show_strategy(QuerySettings())
+        self._show_strategy(QuerySettings(learner=self.learner.currentData() or ""))
         self._remember()
 
     def _remember(self, *_value: object) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from quadrat.core import fitting
-from quadrat.core.errors import LearningError, UsageError
+from quadrat.core.errors import EncoderError, LearningError, UsageError
 from quadrat.core.fitting import Choice
 from quadrat.core.monitor import Monitor
 from quadrat.core.pool import open_pool
@@ -25,7 +25,7 @@ def job(tmp_path):
         yield project, scene
 
 
-def test_training_and_mapping_go_on_with_the_learner_of_the_latest_round(job):
+def test_training_and_mapping_go_on_with_the_learner_that_was_named_for_the_latest_round(job):
     project, scene = job
     answer(project, scene, ids(project, "pool")[:12])
     assert train(project).model.choice.name == "linear"
@@ -34,7 +34,8 @@ def test_training_and_mapping_go_on_with_the_learner_of_the_latest_round(job):
     assert train(project).model.choice.settings()["hidden"] == 8
     assert predict(project).training.model.choice.name == "hidden"
     query(project, "mcfps:paper", 3)
-    assert latest_learner(project).settings() == Choice("linear:paper").settings()
+    assert rounds(project)[-1].metrics["learner"] == "linear:paper"
+    assert latest_learner(project) == Choice()  # the paper's came with the query function, for its query
     assert train(project, learner=QUICK).model.choice == QUICK
 
 
@@ -47,6 +48,16 @@ def test_a_learner_that_is_not_there_is_refused_before_a_round_is_recorded(job):
     with pytest.raises(UsageError, match="epochs"):
         query(project, "random", 3, learner=Choice("linear", {"epochs": 0}))
     assert not rounds(project)
+
+
+def test_scores_say_whose_they_are(job):
+    project, scene = job
+    asked = query(project, "random", 12)
+    answer(project, scene, [*asked.tile_ids, *ids(project, "validation")])
+    train(project, learner=QUICK)
+    (record,) = rounds(project)
+    assert record.metrics["learner_parameters"]["epochs"] == 100
+    assert record.metrics["scored_learner_parameters"]["epochs"] == 5
 
 
 def test_only_the_latest_models_are_kept(job):
@@ -152,3 +163,29 @@ def test_a_function_that_compares_versions_of_the_learner_needs_one_with_dropout
     answer(project, scene, ids(project, "pool")[:12])
     with pytest.raises(LearningError, match="random versions"):
         query(project, "bald", 3, learner=Choice("linear", {"dropout": 0.0}))
+    assert not list((project.folder / "models").glob("fit-*"))  # it is said before anything is trained
+
+
+def test_a_network_is_kept_for_the_next_to_start_from_and_chooses_in_its_own_features(job):
+    project, scene = job
+    pool = ids(project, "pool")
+    tiny = Choice("finetune", {"epochs": 1, "batch_size": 8})
+    answer(project, scene, pool[:10])
+    query(project, "mge+clustering", 3, learner=tiny)
+    (network,) = (project.folder / "models").glob("fit-*/state.safetensors")
+    for known in (11, 12, 13):
+        answer(project, scene, pool[:known])
+        train(project, learner=QUICK)
+    assert network.exists()
+    opened = open_pool(project)
+    model = fitting.fit(project, opened, tiny)
+    assert model.features.shape == (len(opened.embeddings.matrix), 512)
+    cold = fitting.fit(project, opened, Choice("finetune", {**tiny.parameters, "start": "cold"}))
+    assert not np.array_equal(cold.features, model.features)
+
+
+def test_weights_that_are_not_there_are_named(job):
+    project, scene = job
+    answer(project, scene, ids(project, "pool")[:10])
+    with pytest.raises(EncoderError, match="no weights file"):
+        train(project, learner=Choice("finetune", {"weights": "~/nowhere/resnet18.pth"}))

@@ -83,9 +83,9 @@ def check_suggestions(suggested, tile_ids, mode):
     assert any(with_classes.values())
 
 
-def test_suggestions_are_those_of_the_learner_that_asked(worker, folder):
+def test_suggestions_are_those_of_the_learner_that_was_named(worker, folder):
     path, made = ready(worker, folder)
-    worker.call("query", project=path, budget=4, strategy="mcfps:paper")
+    worker.call("query", project=path, budget=4, learner="linear:paper")
     (head,) = (path.with_suffix(".quadrat") / "models").glob("fit-*")
     with Project.open(path) as project:
         pool_ids = ids(project, "pool")
