@@ -48,11 +48,13 @@ def tiles(count: int, width: int, most: int = 8192) -> Iterator[slice]:
         yield slice(start, min(start + step, count))
 
 
-def gather(embeddings: Rows, rows: slice | Indices, device: Device = "cpu") -> torch.Tensor:
-    """Some rows as a float64 tensor (n, d) on ``device``; they travel in the type in which they are stored."""
+def gather(
+    embeddings: Rows, rows: slice | Indices, device: Device = "cpu", dtype: torch.dtype = torch.float64
+) -> torch.Tensor:
+    """Some rows as a tensor (n, d) on ``device``; they travel in the type in which they are stored."""
     # Picking rows by number copies them already; a slice may be a view of a read-only memory map, which torch refuses.
     block = np.array(embeddings[rows]) if isinstance(rows, slice) else np.ascontiguousarray(embeddings[rows])
-    return torch.from_numpy(block).to(device).to(torch.float64)
+    return torch.from_numpy(block).to(device).to(dtype)
 
 
 def finite_rows(embeddings: Rows, monitor: Monitor = SILENT) -> NDArray[np.bool_]:

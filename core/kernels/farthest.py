@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from ..monitor import SILENT, Monitor
-from .arrays import Device, Floats, Indices, Rows, column_moments, gather, tiles
+from .arrays import Device, Floats, Indices, Rows, column_moments, gather, tile_elements, tiles
 from .distances import References
 from .lazy import Gaps, LazySearch
-from .spaces import EmbeddingSpace, nearest_squared_distances
+from .spaces import EmbeddingSpace, most_nearest_squared_distances, nearest_squared_distances
 
 
 def farthest_points(
@@ -46,10 +46,7 @@ def farthest_points(
         picks, gaps = farthest_points(embeddings, rest, first, count - 1, device=device, monitor=monitor)
         return np.concatenate([first, picks]), np.concatenate([np.full(1, np.inf, dtype=np.float32), gaps])
     space = EmbeddingSpace(embeddings, device)
-    picked = Gaps(space, candidates, count)
-    search = LazySearch(
-        nearest_squared_distances(space, candidates, references, monitor=monitor.part(0.0, 0.5)), picked.update
-    )
+    picked, search = _begin(space, candidates, references, count, monitor.part(0.0, 0.5))
     chosen = np.empty(count, dtype=np.int64)
     distances = np.empty(count, dtype=np.float32)
     for turn in range(count):
@@ -58,6 +55,19 @@ def farthest_points(
         distances[turn] = search.take(chosen[turn])
         picked.add(chosen[turn])
     return candidates[chosen], distances
+
+
+def _begin(
+    space: EmbeddingSpace, candidates: Indices, references: Indices, count: int, monitor: Monitor
+) -> tuple[Gaps, LazySearch]:
+    """The search with the distances to the references, or, where these fit into a tile, with cheap bounds of them."""
+    if len(references) * space.width > tile_elements():
+        gaps = nearest_squared_distances(space, candidates, references, monitor=monitor)
+        picked = Gaps(space, candidates, count)
+        return picked, LazySearch(gaps, picked.update)
+    bounds = most_nearest_squared_distances(space, candidates, references, monitor=monitor)
+    picked = Gaps(space, candidates, count, references)
+    return picked, LazySearch(bounds, picked.update, bounds=True)
 
 
 def most_central(embeddings: Rows, candidates: Indices, *, device: Device = "cpu", monitor: Monitor = SILENT) -> int:

@@ -83,13 +83,18 @@ class Gaps:
         space: where to measure.
         candidates: (n,) row numbers.
         count: the most picks there will be.
+        references: (m,) row numbers that count as picked before, for candidates that have not even seen these.
     """
 
-    def __init__(self, space: Space, candidates: Indices, count: int) -> None:
+    def __init__(self, space: Space, candidates: Indices, count: int, references: Indices | None = None) -> None:
         self.space, self.candidates = space, candidates
-        self.points = torch.empty((count, space.width), dtype=torch.float64, device=space.device)
-        self.norms = torch.empty(count, dtype=torch.float64, device=space.device)
-        self.turn = 0
+        before = candidates[:0] if references is None else references
+        self.before = self.turn = len(before)
+        self.points = torch.empty((self.turn + count, space.width), dtype=torch.float64, device=space.device)
+        self.norms = torch.empty(self.turn + count, dtype=torch.float64, device=space.device)
+        if self.before:
+            self.points[: self.before] = space.points(before)
+            self.norms[: self.before] = space.squared_norms(self.points[: self.before])
 
     def add(self, place: int) -> None:
         """The candidate at this place is picked."""
@@ -99,7 +104,8 @@ class Gaps:
 
     def update(self, places: Indices, seen: Indices) -> Floats:
         """Squared distance (m,) of the candidates at these places to the nearest pick that they have not seen."""
-        missed = slice(int(seen.min()), self.turn)
+        oldest = int(seen.min())
+        missed = slice(self.before + oldest if oldest >= 0 else 0, self.turn)
         points, norms = self.points[missed], self.norms[missed]
         gaps = np.empty(len(places), dtype=np.float32)
         for part in tiles(len(places), max(self.space.width, len(points))):

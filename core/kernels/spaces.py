@@ -131,6 +131,32 @@ def nearest_squared_distances(space: Space, rows: Indices, references: Indices, 
     return nearest
 
 
+def most_nearest_squared_distances(
+    space: EmbeddingSpace, rows: Indices, references: Indices, *, monitor: Monitor = SILENT
+) -> Floats:
+    """Upper bounds (n,), float32, of :func:`nearest_squared_distances`, at a third of the price.
+
+    Everything is computed in float32. A sum of d products is then wrong by at most d 2**-24 |a||b|, however it is
+    ordered, twice that by at most d 2**-24 (|a|2 + |b|2), and a squared length by d 2**-24 of itself.
+
+    Args:
+        space: embeddings as they are, not of unit length.
+        rows: (n,) row numbers.
+        references: (m,) row numbers, at least one, all of which are held in memory.
+        monitor: progress and cancellation.
+    """
+    points = gather(space.embeddings, references, space.device, torch.float32)
+    norms = _squared_lengths(points)
+    slack = 1.0 + (2 * space.width + 64) * 2.0**-24
+    most = np.empty(len(rows), dtype=np.float32)
+    for part in tiles(len(rows), max(space.width, len(points))):
+        monitor.advance(part.start / len(rows), "Measuring distances")
+        block = gather(space.embeddings, rows[part], space.device, torch.float32)
+        sums = (_squared_lengths(block)[:, None] + norms).mul_(slack)
+        most[part] = sums.addmm_(block, points.T, alpha=-2.0).amin(dim=1).clamp_(min=0.0).cpu().numpy()
+    return most
+
+
 def squared_norms(space: Space, rows: Indices, *, monitor: Monitor = SILENT) -> Floats:
     """Squared distance (n,), float32, of each of ``rows`` (n,) from the origin of the space."""
     norms = np.empty(len(rows), dtype=np.float32)

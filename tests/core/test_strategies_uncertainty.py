@@ -184,7 +184,7 @@ def test_the_highest_expected_losses_are_asked():
     selection = select("ll", pool_of(SINGLE, "single", losses=losses), 2)
     assert selection.indices.tolist() == [4, 2]
     assert selection.utilities.tolist() == [3.0, 0.25]
-    assert selection.reasons[0].endswith("expected loss 3")
+    assert selection.reasons[0].endswith("expected loss 3, on a scale of its own")
 
 
 def test_the_discrepancy_is_the_length_of_the_change_in_classes_known_before():
