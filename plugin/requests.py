@@ -45,10 +45,10 @@ class QuerySettings:
     strategy: str = "margin"
     budget: int = 64
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    learner: str = ""
     validation_budget: int = 8
     seed: int = 0
     device: str = "auto"
+    learner: str = ""
 
     @classmethod
     def from_json(cls, text: str | None) -> QuerySettings:

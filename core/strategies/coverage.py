@@ -8,7 +8,7 @@ import numpy as np
 
 from ..catalogue import Within
 from ..kernels import Floats, Indices, farthest_points, kmeans
-from .base import Pool, Request, Selection, Strategy, highest
+from .base import Pool, Request, Selection, Strategy, highest, without
 
 _MOST_CLUSTERS = 200
 """The time of k-means grows with the square of their number: about 2 s here, and 12 s for 500."""
@@ -63,7 +63,7 @@ def filled(selection: Selection, pool: Pool, request: Request) -> Selection:
     if not missing:
         return selection
     near = np.concatenate([pool.labelled, selection.indices])
-    left = np.setdiff1d(pool.eligible, selection.indices)
+    left = without(pool.eligible, selection.indices, len(pool.embeddings))
     more, _ = farthest_points(pool.embeddings, left, near, missing, device=request.device, monitor=request.monitor)
     return Selection(
         np.concatenate([selection.indices, more]),

@@ -54,13 +54,15 @@ def score_cvirs(pool: Pool, request: Request) -> Utilities:
 
 def ranking_of_scores(pool: Pool, request: Request) -> Utilities:
     """s(i) of every eligible tile (U,), 0 to 1; equal probabilities have equal ranks, the best of them."""
+    from scipy.stats import rankdata  # takes half a second to import, and only this function needs it
+
     probabilities = told(pool).probabilities
     count, classes = len(pool.eligible), probabilities.shape[1]
     surer = np.zeros(count)
     for column in range(classes):
         request.monitor.advance(column / classes, "Ranking the tiles")
         certainty = np.abs(2.0 * probabilities[pool.eligible, column].astype(np.float64) - 1.0)
-        surer += count - 1 - np.searchsorted(np.sort(certainty), certainty, side="left")
+        surer += count - rankdata(certainty, method="min")
     return np.asarray(surer / (classes * (count - 1)))
 
 

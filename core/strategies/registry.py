@@ -14,7 +14,7 @@ from ..errors import LearningError, UsageError
 from ..kernels import Device, Indices, finite_rows, sparing, tiles
 from ..monitor import SILENT, Monitor
 from . import clusters, coverage, gradients, herding, mcfps, multilabel, uncertainty
-from .base import Pool, Predictions, Request, Selection, Strategy
+from .base import Pool, Predictions, Request, Selection, Strategy, without
 
 COLD_START = "kmeans"
 """Chooses as long as there is nothing to learn from: representative tiles, where farthest points would be outliers."""
@@ -125,7 +125,7 @@ def _remembers(told: Predictions, rows: Indices) -> bool:
 def _usable(pool: Pool, strategy: Strategy, monitor: Monitor) -> Pool:
     """The pool as query functions rely on it: ascending, finite, eligible apart from labelled."""
     labelled = _inside(pool.labelled, len(pool.embeddings), "labelled")
-    eligible = np.setdiff1d(_inside(pool.eligible, len(pool.embeddings), "eligible"), labelled)
+    eligible = without(_inside(pool.eligible, len(pool.embeddings), "eligible"), labelled, len(pool.embeddings))
     known = _finite(pool, eligible, monitor)
     if "losses" in strategy.needs and pool.predictions is not None and pool.predictions.losses is not None:
         known &= np.isfinite(pool.predictions.losses[eligible])
@@ -145,7 +145,7 @@ def _in_order(pool: Pool) -> NDArray[Any]:
 
 def _without_set_aside(pool: Pool, budget: int, monitor: Monitor) -> Pool:
     """The pool without the rows that were set aside, unless that leaves no choice."""
-    left = np.setdiff1d(pool.eligible, pool.set_aside)
+    left = without(pool.eligible, pool.set_aside, len(pool.embeddings))
     if len(left) > budget or len(left) == len(pool.eligible):
         return replace(pool, eligible=left)
     monitor.info(f"Only {len(left)} tiles were not set aside in earlier rounds, so all of them may be asked again.")
@@ -154,10 +154,12 @@ def _without_set_aside(pool: Pool, budget: int, monitor: Monitor) -> Pool:
 
 def _inside(indices: Indices, count: int, kind: str) -> Indices:
     """Sorted distinct indices, all of them rows of the pool."""
-    ordered = np.unique(np.asarray(indices, dtype=np.int64))
-    if len(ordered) and (ordered[0] < 0 or ordered[-1] >= count):
+    rows = np.asarray(indices, dtype=np.int64)
+    if len(rows) and (rows.min() < 0 or rows.max() >= count):
         raise UsageError(f"Some {kind} tiles are not among the {count} embedded ones.", hint="Embed again.")
-    return ordered
+    marked = np.zeros(count, dtype=bool)
+    marked[rows] = True
+    return np.flatnonzero(marked)
 
 
 def _finite(pool: Pool, rows: Indices, monitor: Monitor) -> NDArray[np.bool_]:

@@ -95,10 +95,10 @@ class QueryPanel(Panel):
             strategy=self.strategy.currentData(),
             budget=self.budget.value(),
             parameters=self.parameters.values() if self._offer() else dict(self._kept().parameters),
-            learner=self.learner.currentData() or "",
             validation_budget=self.sample_share.value(),
             seed=self.seed.value(),
             device=self.device.currentData(),
+            learner=self.learner.currentData() or "",
         )
 
     def _lay_out(self) -> None:

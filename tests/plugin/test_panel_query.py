@@ -77,6 +77,36 @@ def test_a_function_is_chosen_by_hand_and_asks_with_its_own_parameters(panel, be
     assert (asked.strategy, asked.budget, asked.parameters["neighbours"]) == ("mcfps", 5, 6)
 
 
+def test_a_learner_is_chosen_by_hand_and_learns_from_then_on(panel, bench, ready_project):
+    opened(panel, bench, ready_project(budget=0).path)
+    assert panel.learner.currentText() == "linear (default)"
+    panel.strategy.setCurrentIndex(panel.strategy.findData("mcfps:paper"))
+    panel.strategy.activated.emit(panel.strategy.currentIndex())
+    assert panel.learner.currentText() == "linear:paper (default)"
+    index = panel.learner.findData("hidden")
+    panel.learner.setFocus()
+    while panel.learner.currentIndex() != index:
+        QTest.keyClick(panel.learner, Qt.Key.Key_Down)
+    wait_until(lambda: bench.workflow.query_settings.learner == "hidden", "the choice")
+    assert "hidden layer" in panel.learner.itemData(index, Qt.ItemDataRole.ToolTipRole)
+    panel.strategy.setCurrentIndex(panel.strategy.findData("margin"))
+    panel.strategy.activated.emit(panel.strategy.currentIndex())
+    assert panel.learner.currentData() == "hidden"  # another function, the same learner
+    click(panel.ask_button)
+    bench.settle()
+    asked = next(item for item in rounds(bench.project) if item.strategy == "margin")
+    assert (asked.metrics["learner"], asked.metrics["learner_named"]) == ("hidden", True)
+
+
+def test_it_says_that_farthest_points_need_a_first_label(panel, bench, ready_project):
+    opened(panel, bench, ready_project(budget=0).path)
+    for name, waits in (("fps", True), ("typiclust", False), ("bald", True)):
+        panel.strategy.setCurrentIndex(panel.strategy.findData(name))
+        panel.strategy.activated.emit(panel.strategy.currentIndex())
+        panel.refresh()
+        assert bool(panel.cold_start.said) == waits
+
+
 def test_what_was_chosen_is_there_again_when_the_project_is_opened_again(panel, bench, ready_project):
     path = ready_project(budget=0).path
     opened(panel, bench, path)
