@@ -70,6 +70,7 @@ format: $(READY) ## put the code into the house's format
 
 bench: $(READY)  ## measure speed on this machine, against the plain versions
 	$(BIN)/python -m core bench
+	$(BIN)/python -m core bench --scene
 
 clean:           ## remove everything that can be made again
 	rm -rf $(VENV) .venv-qgis .qgis-settings demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,4 +1,4 @@
-"""The commands that run by themselves: ``run``, ``demo``, ``bench``, ``doctor``."""
+"""The commands that run by themselves: ``run``, ``demo``, ``doctor``."""
 
 from __future__ import annotations
 
@@ -48,27 +48,6 @@ def demo(
 
 
 @speaking
-def bench(
-    console: Console,
-    raster: Annotated[Path | None, typer.Option(help="Measure on this raster.", show_default="the demo's")] = None,
-    encoder: Annotated[str, typer.Option(help="Which encoder to measure.")] = "statistics",
-    truth: Annotated[
-        Path | None, typer.Option(help="CSV with the class of every tile (row,col,label), to answer from.")
-    ] = None,
-    device: Device = "auto",
-) -> None:
-    """Measure every step on this machine against the plain version, in one run."""
-    from ..bench import run_bench
-    from ..devices import choose_device
-
-    with console.working("Measuring") as monitor:
-        report = run_bench(raster, encoder, truth, choose_device(device), monitor)
-    for line in report.lines():
-        console.say(line)
-    console.result(report.as_dict())
-
-
-@speaking
 def doctor(console: Console) -> None:
     """Check that everything the engine needs is here."""
     from ..doctor import examine
@@ -83,4 +62,4 @@ def doctor(console: Console) -> None:
         raise typer.Exit(1)
 
 
-COMMANDS = {"run": run, "demo": demo, "bench": bench, "doctor": doctor}
+COMMANDS = {"run": run, "demo": demo, "doctor": doctor}

@@ -128,6 +128,16 @@ def test_bench_measures_a_raster_with_its_truth(folder):
     assert "--truth" in run(folder, "bench", "--raster", "scene.tif", status=2)[1]
 
 
+def test_bench_measures_what_is_asked_for_as_a_table_and_as_json(tmp_path):
+    small = ("bench", "--size", "300", "--dim", "8", "-b", "5", "--labelled", "20", "--device", "cpu", "--only")
+    out, table = run(tmp_path, *small, "margin", "--only", "fps", "--mode", "multi", "--no-peers", "--json")
+    found = json.loads(out.splitlines()[-1])
+    assert {line.split()[0] for line in table.splitlines() if " yes" in line} == {"fps", "margin"}
+    assert (found["setting"]["size"], found["setting"]["mode"], found["peer"]) == (300, "multi", "")
+    assert [item["plain"]["same"] for item in found["measured"]] == [True, True]
+    assert run_json(tmp_path, *small, "margin", "--growth")["growth"][0]["sizes"] == [300, 900, 3000]
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +22,20 @@ import numpy as np
 import rasterio
 from rasterio.windows import Window
 
-from . import rounds as round_steps
-from .answer_files import read_csv
-from .embedding import embed, project_bands
-from .encoders.base import Encoder
-from .encoders.registry import load_encoder
-from .errors import UsageError
-from .kernels import farthest_points
-from .monitor import SILENT, Monitor
-from .pool import open_pool
-from .project.answers import Answer, record_answers
-from .project.classes import ClassDraft
-from .project.store import Project
-from .scenes import grid_of, open_scene
-from .tiling import tile_rasters
+from .. import rounds as round_steps
+from ..answer_files import read_csv
+from ..embedding import embed, project_bands
+from ..encoders.base import Encoder
+from ..encoders.registry import load_encoder
+from ..errors import UsageError
+from ..kernels import farthest_points
+from ..monitor import SILENT, Monitor
+from ..pool import open_pool
+from ..project.answers import Answer, record_answers
+from ..project.classes import ClassDraft
+from ..project.store import Project
+from ..scenes import grid_of, open_scene
+from ..tiling import tile_rasters
 
 LABELS = 512
 BUDGET = 64
@@ -121,7 +122,7 @@ def _scene(folder: Path, raster: Path | None, truth: Path | None, monitor: Monit
             "Rounds can only be measured with answers.",
             hint="Give the truth as well: --truth FILE.csv (row,col,label).",
         )
-    from .demo.scene import make_scene
+    from ..demo.scene import make_scene
 
     scene = make_scene(folder, monitor=monitor)
     return scene.raster, scene.truth_single
@@ -141,8 +142,8 @@ def _timed(action: Callable[[], Any]) -> float:
 
 def _measure_start() -> Measurement:
     """The command line's answer to --help, as a process of its own; the second of two, when the files are cached."""
-    command = [sys.executable, "-m", __package__ or "core", "--help"]
-    root = Path(__file__).resolve().parents[1]
+    command = [sys.executable, "-m", "core", "--help"]
+    root = Path(__file__).resolve().parents[2]
     runs = [
         _timed(lambda: subprocess.run(command, cwd=root, check=True, capture_output=True))  # noqa: S603
         for _ in range(2)
@@ -160,24 +161,25 @@ def _measure_rounds(project: Project, truth: Path, device: str) -> list[Measurem
     pool = open_pool(project)
     round_steps.query(project, "mcfps", BUDGET, seed=1, device=device, pool=pool)
     result = [Measurement(f"record {len(answers)} answers", recording)]
-    for strategy in ("random", "margin", "fps", "mcfps"):
-        seconds = _timed(lambda name=strategy: _one_round(project, name, device))  # type: ignore[misc]
+    # Each has a seed of its own, or it would find the model of the one before.
+    for seed, strategy in enumerate(("random", "margin", "fps", "mcfps"), start=2):
+        seconds = _timed(partial(_one_round, project, strategy, seed, device))
         result.append(Measurement(f"round: train, {strategy} b = {BUDGET}, record", seconds))
     result.append(
-        Measurement("predict and write all tiles", _timed(lambda: round_steps.predict(project, seed=3, device=device)))
+        Measurement("predict and write all tiles", _timed(lambda: round_steps.predict(project, seed=6, device=device)))
     )
     return result
 
 
-def _one_round(project: Project, strategy: str, device: str) -> None:
+def _one_round(project: Project, strategy: str, seed: int, device: str) -> None:
     pool = open_pool(project)
-    round_steps.train(project, seed=2, device=device, pool=pool)
-    round_steps.query(project, strategy, BUDGET, seed=2, device=device, pool=pool)
+    round_steps.train(project, seed=seed, device=device, pool=pool)
+    round_steps.query(project, strategy, BUDGET, seed=seed, device=device, pool=pool)
 
 
 def _compare_embedding(project: Project, encoder: Encoder, seconds: float) -> Measurement:
     """Against the bare network on tiles in memory, or, for an encoder without one, against reading alone."""
-    from .encoders.networks import NetworkEncoder
+    from ..encoders.networks import NetworkEncoder
 
     record = project.rasters()[0]
     tiles = project.tiles(("pool", "validation"))
