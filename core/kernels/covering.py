@@ -67,10 +67,14 @@ def greedy_coverage(
     count = min(count, len(candidates))
     coverage = _Coverage(space, candidates, anchors, weights, kernel)
     coverage.cover(references, monitor.part(0.0, 0.2))
+
+    def later() -> Monitor:
+        return monitor.part(0.7 + 0.3 * len(chosen) / count, 1.0)
+
     search = LazySearch(
-        coverage.most_gains(monitor.part(0.2, 0.7)),
-        lambda places, _: coverage.gains(places, monitor.part(0.7 + 0.3 * len(chosen) / count, 1.0)),
-        bounds=True,
+        coverage.most_gains(np.arange(len(candidates)), monitor.part(0.2, 0.7)),
+        lambda places, _: coverage.gains(places, later()),
+        bound=lambda places: coverage.most_gains(places, later()),
     )
     chosen: list[int] = []
     gains: list[float] = []
@@ -96,6 +100,7 @@ class _Coverage:
         for part in tiles(len(anchors), space.width):
             self.points[part] = space.points(anchors[part])
         self.norms = space.squared_norms(self.points)
+        self.rough = self.points.to(torch.float32)
         self.covered = torch.zeros(len(anchors), dtype=torch.float64, device=space.device)
         shares = np.ones(len(anchors)) if weights is None else weights.astype(np.float64)
         self.shares = torch.from_numpy(shares / len(anchors)).to(space.device)
@@ -111,7 +116,7 @@ class _Coverage:
         """Let go of anchors that nothing can cover better, once that spares at least half of the work."""
         left = self.covered < 1.0
         if 2 * int(left.sum()) <= len(left):
-            self.points, self.norms = self.points[left], self.norms[left]
+            self.points, self.norms, self.rough = self.points[left], self.norms[left], self.rough[left]
             self.covered, self.shares = self.covered[left], self.shares[left]
 
     def gains(self, places: Indices, monitor: Monitor) -> Floats:
@@ -123,19 +128,19 @@ class _Coverage:
             gains[part] = (rises @ self.shares).to(torch.float32).cpu().numpy()
         return gains
 
-    def most_gains(self, monitor: Monitor) -> Floats:
-        """Upper bounds (n,) of what each candidate would add now, in float32, at about half the price.
+    def most_gains(self, places: Indices, monitor: Monitor) -> Floats:
+        """Upper bounds (n,) of what the candidates at these places would add now, in float32, at half the price.
 
         Distances are bounded from below, coverage is taken to be a millionth less than it is, which pays for the
         rounding of the differences, and the sum of ``a`` numbers is raised by the most that rounding can cost it.
         """
-        points, norms = self.points.to(torch.float32), self.norms
+        points, norms = self.rough, self.norms
         covered = (self.covered * (1.0 - 1e-6)).to(torch.float32)
         shares = self.shares.to(torch.float32)
-        gains = np.empty(len(self.candidates), dtype=np.float32)
-        for part in self._tiles(self.candidates):
+        gains = np.empty(len(places), dtype=np.float32)
+        for part in self._tiles(places):
             monitor.advance(part.start / len(gains), "Covering the tiles")
-            block = self.space.points(self.candidates[part])
+            block = self.space.points(self.candidates[places[part]])
             rises = self.kernel(self.space.least_squared_distances(block, points, norms)).sub_(covered).clamp_(min=0.0)
             gains[part] = (rises @ shares).mul_(1.0 + (len(points) + 8) * 2.0**-23).cpu().numpy()
         return gains

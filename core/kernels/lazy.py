@@ -32,12 +32,23 @@ class LazySearch:
         values: (n,) float32, changed in place.
         update: the values (m,) of the candidates at some places (m,) after all picks so far, given how many picks
             each of their old values knows of (m,). What it gives back may not exceed the old values but by rounding.
-        bounds: the values are upper bounds even before the first pick; ``update`` is then given -1.
+        bound: cheaper than ``update``, upper bounds (m,) of the present values at some places (m,), if there is such
+            a thing. ``values`` are then bounds even before the first pick, and ``update`` is given -1 for these.
+        bounds: the values are upper bounds even before the first pick, without a ``bound`` to renew them.
     """
 
-    def __init__(self, values: Floats, update: Callable[[Indices, Indices], Floats], *, bounds: bool = False) -> None:
-        self.values, self.update = values, update
-        self.seen = np.full(len(values), -1 if bounds else 0, dtype=np.int64)
+    def __init__(
+        self,
+        values: Floats,
+        update: Callable[[Indices, Indices], Floats],
+        *,
+        bound: Callable[[Indices], Floats] | None = None,
+        bounds: bool = False,
+    ) -> None:
+        self.values, self.update, self.bound = values, update, bound
+        self.seen = np.full(len(values), -1 if bounds or bound is not None else 0, dtype=np.int64)
+        # Up to which pick a value is known to be a good bound, where these are cheaper than the value itself.
+        self.bounded = self.seen if bound is None else np.zeros(len(values), dtype=np.int64)
         self.turn = 0
 
     def leader(self, handicaps: NDArray[np.float64] | None = None) -> int:
@@ -48,14 +59,27 @@ class LazySearch:
         keys: NDArray[Any] = self.values if handicaps is None else self.values / handicaps
         floor, look = -np.inf, 1
         while self.seen[place := int(np.argmax(keys))] < self.turn:
-            rivals = self._rivals(keys, place, floor, look)
-            self.values[rivals] = np.minimum(self.values[rivals], self.update(rivals, self.seen[rivals]))
-            self.seen[rivals] = self.turn
+            alone = look == 1 or (self.bound is not None and self.bounded[place] == self.turn)
+            rivals = np.array([place]) if alone else self._rivals(keys, place, floor, look)
+            exact = alone or self.bound is None
+            self._renew(rivals, exact)
             if handicaps is not None:
                 keys[rivals] = self.values[rivals] / handicaps[rivals]
-            floor = max(floor, float(keys[rivals].max()))
-            look = max(2 * look, _SECOND_LOOK)
+            if exact:
+                floor = max(floor, float(keys[rivals].max()))
+            if look == 1 or not alone:
+                look = max(2 * look, _SECOND_LOOK)
         return place
+
+    def _renew(self, rivals: Indices, exact: bool) -> None:
+        """Bring the values at some places up to date, or down to bounds that know of all picks."""
+        if exact or self.bound is None:
+            found = self.update(rivals, self.seen[rivals])
+            self.seen[rivals] = self.turn
+        else:
+            found = self.bound(rivals)
+        self.bounded[rivals] = self.turn
+        self.values[rivals] = np.minimum(self.values[rivals], found)
 
     def take(self, place: int) -> float:
         """Pick the candidate at a place and give back its value, which should be up to date."""
@@ -66,10 +90,8 @@ class LazySearch:
 
     def _rivals(self, keys: NDArray[Any], place: int, floor: float, look: int) -> Indices:
         """Places of the leader and of up to ``look`` others whose old key still reaches the best present one."""
-        if look == 1:
-            return np.array([place])
         rivals = np.flatnonzero(keys >= floor)
-        rivals = rivals[self.seen[rivals] < self.turn]
+        rivals = rivals[self.bounded[rivals] < self.turn]
         if len(rivals) > look:
             # Among equals any may be missing, but never the leader: without it the search would not come to an end.
             rivals = np.union1d(rivals[np.argpartition(-keys[rivals], look)[:look]], [place])
