@@ -42,7 +42,7 @@ QUERY_FUNCTIONS: Mapping[str, str] = {
     "osal": "most_clusters=10",
     "power_bald": "passes=10, power=1.0",
     "power_bald+clustering": "multiple=3, passes=10, power=1.0",
-    "prob_cover": "anchors=3000, delta=0.0, clusters=0",
+    "prob_cover": "anchors=2000, delta=0.0, clusters=0",
     "random": "",
     "tpd": "",
     "tpd+clustering": "multiple=3",

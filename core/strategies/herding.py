@@ -32,7 +32,7 @@ from .coverage import filled
 from .uncertainty import doubt, margin
 
 _ANCHORS = 10_000
-_BALL_ANCHORS = 3_000
+_BALL_ANCHORS = 2_000
 _BALLS = 2_000
 """Balls whose purity is looked at to choose their radius."""
 _PURE = 0.95
