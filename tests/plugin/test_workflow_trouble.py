@@ -60,7 +60,8 @@ def at(bench, ready_project, tmp_path):
             return sum(item.predicted for item in class_tallies(bench.project)) == 48
         expected = 2 if method == "train" else 1
         asked = [item for item in rounds(bench.project) if item.strategy == "margin"]
-        return bench.job.stage is Stage.ROUND and len(asked) == expected and open_tiles(bench.project)
+        # A query takes milliseconds: it may have been recorded before the engine heard that nobody waits for it.
+        return bench.job.stage is Stage.ROUND and len(asked) >= expected and open_tiles(bench.project)
 
     get_there.is_done = is_done
     return get_there
