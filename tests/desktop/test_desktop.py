@@ -42,4 +42,7 @@ def test_the_whole_job_by_keys_and_mouse(raster, tmp_path):
             assert connection.execute("SELECT count(*) FROM rounds").fetchone()[0] >= 2
         assert not project.with_name(project.name + "-wal").exists(), "the file is still open somewhere"
     single = found["single"]["answers"]
-    assert (single["skipped"], single["unsure"], single["none"]) == (1, 1, 1)
+    assert (single["unsure"], single["none"]) == (1, 1)
+    with sqlite3.connect(found["single"]["project"]) as connection:  # a skipped tile may be asked again, and answered
+        skips = connection.execute("SELECT count(*) FROM label_events WHERE answer = 'skip'").fetchone()[0]
+    assert skips >= 1
