@@ -30,7 +30,8 @@ def _plain_moments(ground: Ground) -> Action:
 
 def _gaps(ground: Ground) -> Action:
     pool, device = ground.pool, ground.setting.device
-    return lambda: kernels.min_squared_distances(pool.embeddings, pool.eligible, pool.labelled, device=device)
+    space = kernels.EmbeddingSpace(pool.embeddings, device)
+    return lambda: kernels.nearest_squared_distances(space, pool.eligible, pool.labelled)
 
 
 def _plain_gaps(ground: Ground) -> Action:
@@ -123,7 +124,7 @@ def _plain_dropout(ground: Ground) -> Action:
 
 KERNELS: dict[str, tuple[Make, Version]] = {
     "kernels.column_moments": (_moments, Version(_plain_moments, "numpy", exact=True)),
-    "kernels.min_squared_distances": (_gaps, Version(_plain_gaps, "scikit-learn", exact=True)),
+    "kernels.nearest_squared_distances": (_gaps, Version(_plain_gaps, "scikit-learn", exact=True)),
     "kernels.nearest_neighbours": (_neighbours, Version(_plain_neighbours, "scikit-learn", exact=True)),
     "kernels.farthest_points": (_farthest, Version(farthest, "all distances after every pick", exact=True)),
     "kernels.d2_sampling": (_seeds, Version(_plain_seeds, "scikit-learn")),

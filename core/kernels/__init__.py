@@ -29,7 +29,7 @@ from .arrays import (
 )
 from .clustering import Clusters, kmeans
 from .covering import Kernel, ball, gaussian, greedy_coverage
-from .distances import References, all_squared_distances, min_squared_distances, nearest_neighbours
+from .distances import References, all_squared_distances, nearest_neighbours
 from .farthest import farthest_points, most_central
 from .memory import sparing
 from .sampling import d2_sampling
@@ -57,7 +57,6 @@ __all__ = [
     "gaussian",
     "greedy_coverage",
     "kmeans",
-    "min_squared_distances",
     "most_central",
     "nearest_neighbours",
     "nearest_squared_distances",

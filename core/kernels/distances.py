@@ -31,32 +31,6 @@ class References:
         return distances.to(torch.float32)
 
 
-def min_squared_distances(
-    embeddings: Rows, rows: Indices, references: Indices, *, device: Device = "cpu", monitor: Monitor = SILENT
-) -> Floats:
-    """Squared distance from each of ``rows`` to the nearest of ``references``; infinite if there are none.
-
-    Args:
-        embeddings: (N, d), finite in all rows used.
-        rows: (n,) row numbers.
-        references: (m,) row numbers.
-        device: where to compute.
-        monitor: progress and cancellation.
-
-    Returns:
-        (n,) float32.
-    """
-    nearest = np.full(len(rows), np.inf, dtype=np.float32)
-    width = embeddings.shape[1]
-    for some in tiles(len(references), width):
-        points = References.of(gather(embeddings, references[some], device))
-        for part in tiles(len(rows), max(width, len(points.points))):
-            monitor.advance(part.start / len(rows), "Measuring distances")
-            found = points.squared_distances(gather(embeddings, rows[part], device)).amin(dim=1)
-            nearest[part] = np.minimum(nearest[part], found.cpu().numpy())
-    return nearest
-
-
 def all_squared_distances(
     embeddings: Rows, rows: Indices, *, device: Device = "cpu", monitor: Monitor = SILENT
 ) -> Floats:

@@ -37,10 +37,11 @@ def test_distances_are_right_across_tiles():
 
 def test_distances_to_the_nearest_reference_are_right_across_tiles_and_infinite_without_one():
     rows = clustered_rows(300)
+    space = kernels.EmbeddingSpace(rows)
     with tiles_of(1):
-        found = kernels.min_squared_distances(rows, np.arange(100, 300), np.arange(100))
+        found = kernels.nearest_squared_distances(space, np.arange(100, 300), np.arange(100))
     np.testing.assert_allclose(found, squared(rows[100:], rows[:100]).min(axis=1), rtol=1e-6)
-    assert np.isinf(kernels.min_squared_distances(rows, np.arange(9), np.empty(0, np.int64))).all()
+    assert np.isinf(kernels.nearest_squared_distances(space, np.arange(9), np.empty(0, np.int64))).all()
 
 
 def test_neighbours_are_those_of_scikit_learn():
