@@ -27,6 +27,7 @@ from .embedding import embed
 from .encoders.registry import load_encoder
 from .errors import ProjectError, UsageError
 from .export import check_target, export
+from .fitting import Choice
 from .monitor import SILENT, Monitor
 from .pool import LabelledPool, open_pool
 from .project.answers import Answer, current_answers, record_answers
@@ -116,7 +117,7 @@ def run_batch(config: BatchConfig, device: str = "cpu", monitor: Monitor = SILEN
             if not pool.can_learn:
                 monitor.warn(f"{branch.path.name}: the labels are too few or all of one class; nothing is predicted.")
                 continue
-            learner = config.learner or round_steps.learner_for(branch.strategy)
+            learner = _learner(config, branch)
             round_steps.predict(project, seed=branch.seed, learner=learner, device=device, pool=pool)
             files += _export(config, project, branch if len(branches) > 1 else None)
     curve = [row for branch in branches for row in curve_rows(branch)]
@@ -201,7 +202,7 @@ def run_rounds(
 
     ``truth`` has the answers by tile; the copies of a project have the same tiles. Returns the pool as it is then.
     """
-    learner = config.learner or round_steps.learner_for(branch.strategy)
+    learner = _learner(config, branch)
     pool = open_pool(project)
     done = rounds(project)
     if done and "labels" not in done[-1].metrics:  # killed between the choice and the answers
@@ -229,6 +230,11 @@ def run_rounds(
         if pool.can_learn:
             round_steps.train(project, seed=branch.seed, learner=learner, device=device, pool=pool)
     return pool
+
+
+def _learner(config: BatchConfig, branch: Branch) -> Choice:
+    """What learns in a branch: an experiment trains, scores and maps with the learner that chose the tiles."""
+    return config.learner or round_steps.learner_for(branch.strategy)
 
 
 def _answer_round(project: Project, truth: Mapping[int, Answer], round_id: int) -> None:

@@ -148,8 +148,12 @@ def calibrated(
     temperature = known[1] if known is not None else None
     if temperature is None:
         task = _task(project, pool, model.choice, files, monitor)
-        run = Run(seed, None, device, monitor)
-        temperature = calibration.temperature(model.choice.name, task, run, learner.folds, model.choice.parameters)
+
+        def cross_validated(where: Device) -> float:
+            run = Run(seed, None, where, monitor)
+            return calibration.temperature(model.choice.name, task, run, learner.folds, model.choice.parameters)
+
+        temperature = sparing(cross_validated, device, monitor)
         files.set_temperature(model.key, temperature)
     return model.at(temperature)
 
