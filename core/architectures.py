@@ -11,6 +11,7 @@ unpickling objects.
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -24,8 +25,20 @@ from .errors import EncoderError
 SMALLEST_PX = 32
 """The networks halve the image five times."""
 
-CLASSIFIER_PREFIXES = ("fc.", "classifier.")
-"""The parameters of the classifier, which is taken off: they may be in a file or not."""
+HEAD_PREFIXES = ("fc.", "classifier.", "head.", "projector.", "projection_head.")
+"""The parameters of the classifier or projection, which is taken off: they may be in a file or not."""
+
+# Under which name a training checkpoint keeps the network among momentum copy, queue and heads: MoCo v1 and v2, v3,
+# frameworks that call it the backbone; `module.` is left by training on several GPUs.
+NETWORK_PREFIXES = (
+    "module.encoder_q.",
+    "module.base_encoder.",
+    "module.backbone.",
+    "encoder_q.",
+    "base_encoder.",
+    "backbone.",
+    "module.",
+)
 
 
 def _resnet(name: str, n_bands: int) -> nn.Module:
@@ -34,6 +47,28 @@ def _resnet(name: str, n_bands: int) -> nn.Module:
     network.conv1 = nn.Conv2d(n_bands, 64, kernel_size=7, stride=2, padding=3, bias=False)
     network.fc = nn.Identity()
     return network
+
+
+def _half_resnet(_name: str, n_bands: int) -> nn.Module:
+    """ResNet-18 with half the channels everywhere: 2.8 million parameters, a quarter of the work, 256 features."""
+    from torchvision.models.resnet import BasicBlock
+
+    network: Any = _torchvision("resnet18")
+    network.conv1 = nn.Conv2d(n_bands, 32, kernel_size=7, stride=2, padding=3, bias=False)
+    network.bn1 = nn.BatchNorm2d(32)
+    before = 32
+    for number, channels in enumerate(STAGES["resnet18_half"].values(), start=1):
+        stride = 1 if number == 1 else 2
+        shortcut = nn.Sequential(nn.Conv2d(before, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
+        first = BasicBlock(before, channels, stride, shortcut if stride > 1 else None)
+        setattr(network, f"layer{number}", nn.Sequential(first, BasicBlock(channels, channels)))
+        before = channels
+    network.fc = nn.Identity()
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):  # as torchvision begins its ResNets
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    result: nn.Module = network
+    return result
 
 
 def _densenet(name: str, n_bands: int) -> nn.Module:
@@ -65,6 +100,7 @@ def _torchvision(name: str) -> nn.Module:
 ARCHITECTURES: dict[str, Callable[[str, int], nn.Module]] = {
     "densenet121": _densenet,
     "resnet18": _resnet,
+    "resnet18_half": _half_resnet,
     "resnet50": _resnet,
     "squeezenet1_1": _squeezenet,
 }
@@ -72,10 +108,17 @@ _RESNET = ("layer1", "layer2", "layer3", "layer4")
 STAGES: dict[str, dict[str, int]] = {
     "densenet121": {f"features.denseblock{n}": size for n, size in enumerate((256, 512, 1024, 1024), start=1)},
     "resnet18": dict(zip(_RESNET, (64, 128, 256, 512), strict=True)),
+    "resnet18_half": dict(zip(_RESNET, (32, 64, 128, 256), strict=True)),
     "resnet50": dict(zip(_RESNET, (256, 512, 1024, 2048), strict=True)),
 }
 """The four blocks of the networks that learners train, with their channels; F is as large as the last."""
-_FIRST = {"densenet121": "features.conv0", "resnet18": "conv1", "resnet50": "conv1", "squeezenet1_1": "features.0"}
+_FIRST = {
+    "densenet121": "features.conv0",
+    "resnet18": "conv1",
+    "resnet18_half": "conv1",
+    "resnet50": "conv1",
+    "squeezenet1_1": "features.0",
+}
 
 
 # torchvision's own file for DenseNet has names such as `denselayer1.norm.1.weight`, from before 2018.
@@ -136,7 +179,7 @@ def load_strictly(network: nn.Module, state: dict[str, torch.Tensor], complaint:
     """Load weights of which none may be missing, left over or of another shape; ``complaint`` is said otherwise.
 
     Raises:
-        EncoderError: they do not fit.
+        EncoderError: they do not fit; the details name some of them.
     """
     try:
         network.load_state_dict(state, strict=True)
@@ -144,47 +187,93 @@ def load_strictly(network: nn.Module, state: dict[str, torch.Tensor], complaint:
         raise EncoderError(
             complaint,
             hint="Check which network the weights were trained for, and with which bands.",
-            details="\n".join(line.strip()[:160] for line in str(error).splitlines()[:4]),
+            details="\n".join(_misfits(network.state_dict(), state)),
         ) from error
 
 
+def _misfits(wanted: dict[str, torch.Tensor], state: dict[str, torch.Tensor]) -> list[str]:
+    """What is missing, left over or of another shape, a line each."""
+    shapes = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(wanted[name].shape)}"
+        for name in wanted.keys() & state.keys()
+        if state[name].shape != wanted[name].shape
+    ]
+    found = (
+        ("missing", wanted.keys() - state.keys()),
+        ("left over", state.keys() - wanted.keys()),
+        ("of another shape", shapes),
+    )
+    return [
+        f"{len(names)} {what}: {', '.join(sorted(names)[:3])}{', ...' if len(names) > 3 else ''}"
+        for what, names in found
+        if names
+    ]
+
+
+def bands_of(state: dict[str, torch.Tensor], architecture: str) -> int | None:
+    """How many bands the first convolution in some weights takes; None if there is no such convolution."""
+    filters = state.get(f"{_FIRST[architecture]}.weight")
+    return filters.shape[1] if filters is not None and filters.ndim == 4 else None
+
+
 def backbone_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a weights file but the classifier's, under the names that torchvision uses today.
+    """The tensors of a weights file but those of its head, under the names that torchvision uses today.
+
+    The file may be a training checkpoint; see :func:`read_state_dict`.
 
     Raises:
         EncoderError: it is something else, or cannot be read.
     """
+    state = read_state_dict(path)
+    prefix = next((prefix for prefix in NETWORK_PREFIXES if any(name.startswith(prefix) for name in state)), "")
+    network = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     return {
         _OLD_DENSENET.sub(r"\1\2", name): tensor
-        for name, tensor in read_state_dict(path).items()
-        if not name.startswith(CLASSIFIER_PREFIXES)
+        for name, tensor in network.items()
+        if not name.startswith(HEAD_PREFIXES)
     }
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The named tensors of a ``.safetensors`` file or of a PyTorch file, which may hold nothing but tensors.
+    """The named tensors of a ``.safetensors`` file or of a PyTorch file.
+
+    A training checkpoint keeps them under ``state_dict`` or ``model``, beside optimiser and epoch.
 
     Raises:
-        EncoderError: it is something else, or cannot be read.
+        EncoderError: it is something else, or cannot be read without running code that is in it.
     """
+    state = _read_safely(path)
+    if isinstance(state, dict):
+        state = next((state[key] for key in ("state_dict", "model") if isinstance(state.get(key), dict)), state)
+    if not isinstance(state, dict) or not state or not all(map(torch.is_tensor, state.values())):
+        raise EncoderError(
+            f"{path.name} holds something other than named tensors.",
+            hint="Save the network's state_dict, alone or as `state_dict` of a training checkpoint.",
+        )
+    return state
+
+
+def _read_safely(path: Path) -> Any:
+    """What a weights file holds; no code in it is run."""
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(path)
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the readers of zip, pickle and safetensors share no other base class
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
         raise EncoderError(
-            f"{path.name} is not a file of network weights that can be read safely.",
-            hint="Use a .safetensors file or a state_dict saved by torch.save; whole pickled models are refused.",
-            details=type(error).__name__,
+            f"{path.name} cannot be read safely: it is no weights file, or holds more than numbers and names.",
+            hint="Use a .safetensors file or a state_dict saved by torch.save; whole pickled models, which can run any "
+            "program, are refused.",
+            details=str(error).strip().splitlines()[0][:200],
         ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    except Exception as error:  # the readers of zip and safetensors share no other base class
         raise EncoderError(
-            f"{path.name} holds something other than named tensors.",
-            hint="Save the network's state_dict, not the network or a training checkpoint.",
-        )
-    return state
+            f"{path.name} cannot be read: it is damaged, cut short, or no weights file.",
+            hint="Get the file again.",
+            details=f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200] if str(error) else ''}",
+        ) from error
 
 
 def file_sha256(path: Path) -> str:

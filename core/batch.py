@@ -23,7 +23,7 @@ import numpy as np
 from . import rounds as round_steps
 from .answer_files import read_csv
 from .config import BatchConfig
-from .embedding import embed
+from .embedding import choose_encoder, embed
 from .encoders.registry import load_encoder
 from .errors import ProjectError, UsageError
 from .export import check_target, export
@@ -103,7 +103,8 @@ def run_batch(config: BatchConfig, device: str = "cpu", monitor: Monitor = SILEN
         raise UsageError("A batch needs at least one round of at least one tile.", hint="Correct rounds and budget.")
     with open_or_create(config) as project:
         tile_rasters(project, config.rasters, config.tiling, monitor.part(0.0, 0.15))
-        embed(project, load_encoder(config.encoder, device), config.encoder, monitor.part(0.15, 0.4))
+        name = choose_encoder(project, config.encoder, monitor)
+        embed(project, load_encoder(name, device, monitor.part(0.15, 0.2)), name, monitor.part(0.2, 0.4))
         if config.truth is None:
             return _run_by_hand(config, project, device, monitor.part(0.4, 1.0))
         truth = {answer.tile_id: answer for answer in read_csv(project, config.truth, as_truth=True).answers}

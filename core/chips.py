@@ -14,13 +14,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rasterio
 from rasterio.windows import Window
 
 from .errors import ProjectError
+from .imagery.rasters import open_dataset
+from .imagery.reader import chunk_plan
 from .monitor import Monitor
 from .project.store import Project, RasterRecord
-from .scenes import open_scene
+from .scenes import grid_of, open_scene
 
 TABLE = "chips.csv"
 COLUMNS = ("file", "tile_id", "raster_id", "row", "col", "answer", "label")
@@ -78,23 +81,25 @@ def _check_replaceable(folder: Path) -> None:
 def _write_all(project: Project, frame: Any, work: Path, monitor: Monitor) -> None:
     by_class = project.mode == "single" and "label" in frame.columns
     folders = class_folders(_folder_label(row) for row in frame.itertuples()) if by_class else {}
-    written: list[tuple[Any, Path]] = []
     raster_of = {tile.tile_id: tile.raster_id for tile in project.tiles()}
     frame = frame.assign(raster_id=frame["tile_id"].map(raster_of))
+    file_of: dict[int, Path] = {}
     for record in project.rasters():
         tiles = frame[frame["raster_id"] == record.raster_id]
         if len(tiles) == 0:
             continue
         raster = open_scene(project, record)
-        with rasterio.open(raster.path) as source:
-            for row in tiles.itertuples():
+        # In the order of the raster's blocks, so that each is decoded about once.
+        plan = chunk_plan(raster, grid_of(record), tiles["row"].to_numpy(), tiles["col"].to_numpy())
+        with open_dataset(raster.path) as source:
+            for row in tiles.iloc[np.concatenate([chunk.positions for chunk in plan])].itertuples():
                 name = f"raster{record.raster_id}_row{row.row}_col{row.col}.tif"
                 file = Path(folders.get(_folder_label(row), "")) / name
                 _write_chip(source, record, row, work / file)
-                written.append((row, file))
-                if len(written) % 50 == 0:
-                    monitor.advance(len(written) / len(frame), "Writing chips")
-    _write_table(written, work / TABLE)
+                file_of[row.tile_id] = file
+                if len(file_of) % 50 == 0:
+                    monitor.advance(len(file_of) / len(frame), "Writing chips")
+    _write_table([(row, file_of[row.tile_id]) for row in frame.itertuples()], work / TABLE)
 
 
 def _folder_label(row: Any) -> str:

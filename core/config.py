@@ -13,17 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .encoders.registry import DEFAULT_ENCODER
+from .encoders.registry import DEFAULT_ENCODER, names_file
 from .errors import UsageError
 from .export import LAYERS
 from .fitting import Choice
 from .learners.registry import DEFAULT_LEARNER
+from .paths import product_of_source
 from .rounds import DEFAULT_BUDGET, DEFAULT_STRATEGY
-from .tiling import TilingOptions
+from .tiling_options import TilingOptions
 
 TABLES: dict[str, tuple[str, ...]] = {
     "": ("project", "rasters", "classes", "mode", "tile", "embed", "query", "learner", "oracle", "output", "export"),
-    "tile": ("size", "stride", "aoi", "bands", "scale", "offset", "nodata", "min_valid", "validation", "seed", "crs"),
+    "tile": (
+        *("size", "stride", "aoi", "bands", "scale", "offset", "nodata", "min_valid", "validation", "seed", "crs"),
+        *("max_cloud", "mask", "mask_values"),
+    ),
     "embed": ("encoder",),
     "query": ("strategy", "budget", "rounds", "seed", "parameters"),
     "learner": ("name", "parameters"),
@@ -75,7 +79,7 @@ def read_config(path: Path) -> BatchConfig:
     reader = _Reader(path.parent, tables)
     config = BatchConfig(
         project=reader.get("", "project", reader.path, Path()),
-        rasters=reader.get("", "rasters", reader.many(reader.path), ()),
+        rasters=reader.get("", "rasters", reader.many(reader.raster), ()),
         classes=reader.get("", "classes", reader.classes, ""),
         mode=reader.get("", "mode", _text, "single"),
         folder=reader.get("output", "folder", reader.path, path.parent / "results"),
@@ -112,6 +116,9 @@ def _read_tiling(reader: _Reader) -> TilingOptions:
         offset=reader.get("tile", "offset", _number, None),
         nodata=reader.get("tile", "nodata", _number, None),
         crs=reader.get("tile", "crs", _text, None),
+        max_cloud=reader.get("tile", "max_cloud", _number, None),
+        mask=reader.get("tile", "mask", reader.path, None),
+        mask_values=reader.get("tile", "mask_values", reader.many(_whole), None),
     )
 
 
@@ -146,6 +153,11 @@ class _Reader:
     def path(self, value: Any) -> Path:
         return self.base / Path(_text(value)).expanduser()
 
+    def raster(self, value: Any) -> Path:
+        """A raster's path, or the product that a source as QGIS writes it belongs to."""
+        product = product_of_source(_text(value))
+        return self.path(value) if product is None else self.base / product
+
     def output(self, value: Any) -> Path:
         folder = self.tables.get("output", {}).get("folder", "results")
         return self.path(folder) / Path(_text(value)).expanduser()
@@ -156,8 +168,7 @@ class _Reader:
         return str(file) if file.is_file() else str(value)
 
     def encoder(self, value: Any) -> str:
-        file = self.path(value)
-        return str(file) if file.suffix else str(value)
+        return str(self.path(value)) if names_file(_text(value)) else str(value)
 
     def many(self, convert: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
         """One value or a list of them."""

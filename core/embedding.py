@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from .encoders.base import Encoder
+from .encoders.base import Encoder, say_stand_ins
+from .encoders.registry import AUTO, absolute, best_available
 from .errors import ProjectError, UsageError
 from .imagery.sentinel2 import BANDS
 from .kernels import column_moments
@@ -67,21 +68,42 @@ def embed(project: Project, encoder: Encoder, source: str, monitor: Monitor = SI
         EncoderError: a band is missing or the values are no reflectance.
     """
     bands = project_bands(project)
-    encoder.band_order(bands)
+    stand_ins = say_stand_ins(encoder.card.name, encoder.missing_bands(bands))
+    if stand_ins:
+        monitor.info(stand_ins)
     unused = sorted({name for record in project.rasters() for name, _ in record.bands} - set(bands))
     if unused:
         monitor.info(f"Not every raster has {', '.join(unused)}, so {'they are' if unused[1:] else 'it is'} not used.")
     parts = _parts(project, encoder.card.fingerprint, encoder.card.name)
     total = sum(len(part.tiles) for part in parts)
     done = 0
+    if encoder.remark and not all(part.file.exists() for part in parts):
+        monitor.info(encoder.remark)
+    read = bands_to_read(encoder, bands)
     for part in parts:
         share = monitor.part(done / total, (done + len(part.tiles)) / total)
         if not part.file.exists():
-            make_part(project, part, bands, _in_pieces(encoder, bands), "embeddings", "Embedding", share)
+            make_part(project, part, read, _in_pieces(encoder, read), "embeddings", "Embedding", share)
         done += len(part.tiles)
     remember_encoder(project, ProjectEncoder(encoder.card.name, encoder.card.fingerprint, source))
     _remove_stale(project, parts)
     return load_embeddings(project)
+
+
+def choose_encoder(project: Project, name: str, monitor: Monitor = SILENT) -> str:
+    """The encoder to load for ``name``; ``auto`` is the one the project has, else the best that is at hand.
+
+    The path of a file is made absolute, as the project remembers it.
+
+    Raises:
+        ProjectError: ``auto`` without tiles, whose bands decide.
+    """
+    if name != AUTO:
+        return absolute(name)
+    known = encoder_of(project)
+    chosen = known.source if known is not None else best_available(project_bands(project))
+    monitor.info(f"The encoder is {chosen}, {'as before' if known is not None else 'the best that is at hand'}.")
+    return chosen
 
 
 def load_embeddings(project: Project, kept: Embeddings | None = None) -> Embeddings:
@@ -138,6 +160,18 @@ def _parts(project: Project, fingerprint: str, encoder_name: str) -> list[Part]:
         return folder / vectors_file(raster_id, encoder_name, key)
 
     return plan_parts(project, ENCODED_ROLES, file_of, fingerprint, project_bands(project))
+
+
+def bands_to_read(encoder: Encoder, bands: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of ``bands`` that the encoder looks at or copies, in its order, so that it need not sort the pixels.
+
+    Raises:
+        EncoderError: a band is missing, and nothing may stand in for it.
+    """
+    sources = encoder.missing_bands(bands)
+    wanted = encoder.card.bands or bands
+    looked_at = dict.fromkeys(source for band in wanted if isinstance(source := sources.get(band, band), str))
+    return tuple(looked_at) or bands[:1]  # one that sees nothing but stand-ins must still be told how many tiles
 
 
 def _in_pieces(encoder: Encoder, bands: tuple[str, ...]) -> Convert:

@@ -7,11 +7,15 @@ name leads to another file than the one meant. Nothing is written anywhere befor
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from .errors import UsageError
 
 MISREAD = ("!", ";", "\n", "\r")
+
+_PRODUCT_SOURCE = re.compile(r"SENTINEL2_(?:L1C|L1C_TILE|L2A):(.+?\.xml\"?)(?::[^:/\\|]*){0,2}(?:\|.*)?", re.IGNORECASE)
+_ZIPPED = re.compile(r"/vsizip/(\{.+?\}|.+?\.zip)(?=[/\\])", re.IGNORECASE)
 
 
 def is_file(path: str | Path) -> bool:
@@ -47,3 +51,22 @@ def check_name(path: Path) -> None:
             f"The path {path} has {' and '.join(found)} in it, which GDAL takes for something else.",
             hint="Rename the file or folder without it.",
         )
+
+
+def product_of_source(text: str) -> Path | None:
+    """The folder or zip of the Sentinel-2 product that a source in the words of GDAL belongs to, or None.
+
+    ``SENTINEL2_L2A:/data/X.SAFE/MTD_MSIL2A.xml:10m:EPSG_32633``, as QGIS shows for one layer of a product, is
+    ``/data/X.SAFE``; ``SENTINEL2_L1C:/vsizip//data/X.zip/X.SAFE/MTD_MSIL1C.xml:10m:EPSG_32633`` is ``/data/X.zip``.
+    A granule's source (``SENTINEL2_L1C_TILE``) is the granule's folder.
+    """
+    found = _PRODUCT_SOURCE.fullmatch(text)
+    if not found:
+        return None
+    metadata = found[1].strip('"')
+    zipped = _ZIPPED.match(metadata)
+    if not zipped:
+        return Path(metadata).parent
+    archive = zipped[1].strip("{}")
+    # pathlib makes one slash of two, so an absolute path may look like a relative one.
+    return Path(f"/{archive}") if not exists(archive) and exists(f"/{archive}") else Path(archive)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from rasterio.enums import Resampling
+from rasterio.windows import Window
 
 from .errors import ProjectError
+from .imagery.rasters import open_dataset
 from .project.results import read_predictions, rounds
 from .project.scores import main_score, wilson_interval
 from .project.store import Project, RasterRecord
@@ -103,10 +104,10 @@ def true_colour(project: Project, record: RasterRecord, covered_px: tuple[int, i
     raster = open_scene(project, record)
     height, width = covered_px
     shrink = max(1.0, max(height, width) / LONGEST_SIDE_PX)
-    with rasterio.open(raster.path) as source:
+    with open_dataset(raster.path) as source:
         stored = source.read(
             wanted,
-            window=rasterio.windows.Window(0, 0, width, height),
+            window=Window(0, 0, width, height),
             out_shape=(3, round(height / shrink), round(width / shrink)),
             resampling=Resampling.average,
             masked=True,

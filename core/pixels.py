@@ -8,6 +8,7 @@ Losing the folder costs a pass over the rasters.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,11 +28,12 @@ _VERSION = "pixels-1"
 class TilePixels:
     """Reflectance by global row, gaps filled; call it with rows (n,) to get (n, bands, H, W) float32.
 
-    ``bands`` are their names, in the order of axis 1, which is Sentinel-2's.
+    ``bands`` are their names, in the order of axis 1, which is Sentinel-2's; ``identity`` changes with the content.
     """
 
-    def __init__(self, files: Sequence[NDArray[np.float16]], bands: tuple[str, ...]) -> None:
+    def __init__(self, files: Sequence[NDArray[np.float16]], bands: tuple[str, ...], identity: str) -> None:
         self.bands = bands
+        self.identity = identity
         self._files = list(files)
         self._starts = np.cumsum([0, *(len(file) for file in files)])
 
@@ -56,11 +58,31 @@ def open_pixels(project: Project, embeddings: Embeddings, monitor: Monitor = SIL
     Args:
         project: with tiles.
         embeddings: the pool matrix to whose rows the pixels belong.
+        monitor: as for :func:`cut_pixels`.
+
+    Raises:
+        ImageryError: as :func:`cut_pixels`.
+        ProjectError: the embeddings are those of other tiles, or the disk is full.
+    """
+    return cut_pixels(project, monitor, embeddings.tile_ids)[0]
+
+
+def cut_pixels(
+    project: Project, monitor: Monitor = SILENT, expected: NDArray[np.int64] | None = None
+) -> tuple[TilePixels, NDArray[np.int64]]:
+    """The tiles of the pool and the validation sample, cut from the rasters where that was not done before.
+
+    Args:
+        project: with tiles.
         monitor: told of every chunk of a raster; a cancelled run goes on from the last one.
+        expected: the numbers (N,) of the tiles that there must be, in order.
+
+    Returns:
+        the pixels by row, and the number (N,) of the tile of each row.
 
     Raises:
         ImageryError: a raster has changed, or its tiles were not cut yet and it is missing or truncated.
-        ProjectError: the embeddings are those of other tiles, or the disk is full.
+        ProjectError: the tiles are not those expected, or the disk is full.
     """
     bands = project_bands(project)
     folder = project.folder / FOLDER
@@ -70,7 +92,7 @@ def open_pixels(project: Project, embeddings: Embeddings, monitor: Monitor = SIL
 
     parts = plan_parts(project, ENCODED_ROLES, file_of, _VERSION, bands)
     tile_ids = np.array([tile.tile_id for part in parts for tile in part.tiles], np.int64)
-    if not np.array_equal(tile_ids, embeddings.tile_ids):
+    if expected is not None and not np.array_equal(tile_ids, expected):
         raise ProjectError(
             "The embeddings no longer belong to the project's tiles.",
             hint=f"Make them again: quadrat embed {project.path.name}, or Prepare in QGIS.",
@@ -84,7 +106,8 @@ def open_pixels(project: Project, embeddings: Embeddings, monitor: Monitor = SIL
             make_part(project, part, bands, _in_range, "pixels of the tiles", "Cutting", share)
         done += len(part.tiles)
     remove_stale(folder, parts, ("raster",))
-    return TilePixels([np.load(part.file, mmap_mode="r") for part in parts], bands)
+    identity = hashlib.sha256("".join(part.key for part in parts).encode()).hexdigest()
+    return TilePixels([np.load(part.file, mmap_mode="r") for part in parts], bands, identity), tile_ids
 
 
 def _in_range(pixels: NDArray[np.float32], advance: Advance) -> NDArray[np.float32]:

@@ -10,8 +10,9 @@ from pathlib import Path
 from affine import Affine
 
 from .errors import ImageryError
+from .imagery.fingerprints import Fingerprint, is_unchanged
 from .imagery.grid import TileGrid
-from .imagery.rasters import Fingerprint, Raster, is_unchanged, open_dataset
+from .imagery.rasters import Raster, open_dataset
 from .imagery.sentinel2 import Band, Radiometry
 from .project.store import Project, RasterRecord
 

@@ -13,6 +13,8 @@ import json
 import math
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,24 +121,40 @@ def make_part(
     message = f"{message} {raster.path.name}"
     silent = Monitor(is_cancelled=monitor.is_cancelled)  # the progress that counts is that of the rows
     batches = read_tiles(raster, grid_of(part.record), rows, cols, bands=bands, first_chunk=start, monitor=silent)
-    for batch in batches:
-        count = len(batch.positions)
+    with ThreadPoolExecutor(1, "quadrat-writer") as writer, closing(batches):
+        written = writer.submit(lambda: None)
+        for batch in batches:
+            count = len(batch.positions)
 
-        def advance(share: float, done: int = seen, more: int = count) -> None:
-            monitor.advance((done + more * share) / len(part.tiles), message)
+            def advance(share: float, done: int = seen, more: int = count) -> None:
+                monitor.advance((done + more * share) / len(part.tiles), message)
 
-        made = convert(batch.pixels, advance)
-        if matrix is None:
-            matrix = _allocate(part, (len(part.tiles), *made.shape[1:]), what)
-        with np.errstate(over="ignore"):  # what half precision cannot hold becomes infinite
-            matrix[batch.positions] = made.astype(np.float16)
-        seen += count
-        matrix.flush()
-        _write_json(part.progress, {"chunks": batch.chunk + 1, "tiles": seen})
-        monitor.advance(seen / len(part.tiles), message)
+            made = convert(batch.pixels, advance)
+            if matrix is None:
+                matrix = _allocate(part, (len(part.tiles), *made.shape[1:]), what)
+            with np.errstate(over="ignore"):  # what half precision cannot hold becomes infinite
+                matrix[batch.positions] = made.astype(np.float16)
+            seen += count
+            written.result()
+            written = writer.submit(_save, part, matrix, batch.chunk + 1, seen)
+            monitor.advance(seen / len(part.tiles), message)
+        written.result()
     del matrix
     part.partial.replace(part.file)
     part.progress.unlink()
+
+
+def _save(part: Part, matrix: np.memmap, chunks: int, tiles: int) -> None:
+    """Put finished chunks on the disk, and only then count them; a slow disk keeps nobody from making the next."""
+    try:
+        matrix.flush()
+        _write_json(part.progress, {"chunks": chunks, "tiles": tiles})
+    except OSError as error:
+        raise ProjectError(
+            f"{part.partial.parent} cannot be written to any more.",
+            hint="Free some space, or connect the drive again, and run the same command again: it goes on from here.",
+            details=str(error),
+        ) from error
 
 
 def _resume(part: Part) -> tuple[int, int, np.memmap | None]:

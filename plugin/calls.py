@@ -26,6 +26,8 @@ def tile_call(project: Project, request: PrepareRequest, choice: RasterChoice) -
         "scale": choice.scale,
         "offset": choice.offset,
         "nodata": choice.nodata,
+        "max_cloud": request.max_cloud,
+        "mask": None if request.mask is None else str(request.mask),
     }
     parameters = {
         "project": str(project.path),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+
+from ..core.paths import exists
+
+AUTO = "auto"  # the encoder that the engine takes to be the best
 
 
 @dataclass(frozen=True)
@@ -29,8 +35,10 @@ class PrepareRequest:
     stride: int | None = None
     min_valid: float = 0.9
     validation: float = 0.1
-    encoder: str = "statistics"
+    encoder: str = AUTO
     seed: int = 0
+    max_cloud: float | None = None
+    mask: Path | None = None
     then_query: bool = True
 
 
@@ -70,3 +78,63 @@ class QuerySettings:
     def to_json(self) -> str:
         """The settings as text."""
         return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True)
+class TrainingRequest:
+    """An encoder to be trained on the tiles of a project, and the file that it goes into."""
+
+    project: Path
+    out: Path
+    method: str = "moco"
+    epochs: int = 100
+    batch: int = 256
+    device: str = "auto"
+
+    @property
+    def name(self) -> str:
+        """What the encoder is called."""
+        return self.out.stem
+
+    @property
+    def checkpoint(self) -> Path:
+        """What the engine keeps of a training that is not finished."""
+        return self.out.with_suffix(".checkpoint")
+
+    def params(self) -> dict[str, Any]:
+        """The parameters of the protocol's ``pretrain``."""
+        return {**asdict(self), "project": str(self.project), "out": str(self.out)}
+
+    @classmethod
+    def from_json(cls, text: str | None, project: Path) -> TrainingRequest | None:
+        """A request as :meth:`to_json` wrote it, perhaps when the project was elsewhere; None if it is none."""
+        try:
+            found = json.loads(text or "")
+            return cls(**{**found, "project": project, "out": project.parent / found["out"]})
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    def to_json(self) -> str:
+        """The request as text, with the file as seen from the project where it lies beside it."""
+        kept = {**asdict(self), "out": str(self.out)}
+        del kept["project"]
+        with contextlib.suppress(ValueError):
+            kept["out"] = self.out.relative_to(self.project.parent).as_posix()
+        return json.dumps(kept)
+
+
+def encoders_folder(project: Path) -> Path:
+    """Where encoders go that are trained for a project; it need not be there."""
+    return project.with_suffix(".quadrat") / "encoders"
+
+
+def trained_encoders(project: Path) -> list[Path]:
+    """The encoders that were trained for a project and are where they belong, by name."""
+    return sorted(encoders_folder(project).glob("*.safetensors"))
+
+
+def free_encoder_file(project: Path) -> Path:
+    """A name for the next encoder of a project that no other has."""
+    names = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    files = (encoders_folder(project) / f"{project.stem}-encoder{name}.safetensors" for name in names)
+    return next(file for file in files if not exists(file))

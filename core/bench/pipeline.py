@@ -11,12 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import rasterio
@@ -24,7 +24,7 @@ from rasterio.windows import Window
 
 from .. import rounds as round_steps
 from ..answer_files import read_csv
-from ..embedding import embed, project_bands
+from ..embedding import choose_encoder, embed, project_bands
 from ..encoders.base import Encoder
 from ..encoders.registry import load_encoder
 from ..errors import UsageError
@@ -36,6 +36,9 @@ from ..project.classes import ClassDraft
 from ..project.store import Project
 from ..scenes import grid_of, open_scene
 from ..tiling import tile_rasters
+
+if TYPE_CHECKING:
+    from ..encoders.networks import NetworkEncoder
 
 LABELS = 512
 BUDGET = 64
@@ -103,10 +106,11 @@ def run_bench(
         with Project.create(Path(folder) / "bench.gpkg", classes, "single") as project:
             tiling = _timed(lambda: tile_rasters(project, [raster]))
             results.append(Measurement("tile", tiling, note="validity, polygons, GeoPackage"))
-            encoder = load_encoder(encoder_name, device)
-            embedding = _timed(lambda: embed(project, encoder, encoder_name, monitor.part(0.2, 0.6)))
+            encoder_name = choose_encoder(project, encoder_name, monitor)
+            encoder = load_encoder(encoder_name, device, monitor.part(0.2, 0.3))
+            embedding = _timed(lambda: embed(project, encoder, encoder_name, monitor.part(0.3, 0.6)))
             results += _measure_rounds(project, truth, device)
-            peak = _peak_mib()
+            peak = peak_mib()
             monitor.advance(0.7, "Measuring the plain versions")
             results.insert(2, _compare_embedding(project, encoder, embedding))
             results.append(_compare_farthest_points(project, device))
@@ -195,18 +199,21 @@ def _compare_embedding(project: Project, encoder: Encoder, seconds: float) -> Me
                     source.read(indexes, window=window)
 
             return Measurement(name, seconds, "rasterio reading the same windows", _timed(read_all))
-    rng = np.random.default_rng(0)
-    bands = project_bands(project)
+    bare = len(tiles) / bare_rate(encoder, project_bands(project), record.tile_size)
+    return Measurement(name, seconds, "the bare network on tiles in memory", bare)
+
+
+def bare_rate(encoder: NetworkEncoder, bands: Sequence[str], tile_size: int) -> float:
+    """Tiles a second through the network alone, prepared and in memory."""
     step = encoder.tiles_together
-    batch = rng.random((step, len(bands), record.tile_size, record.tile_size), np.float32) * 0.3
-    prepared = encoder.prepare(batch[:, encoder.band_order(bands)])
-    encoder.run(prepared)
+    batch = np.random.default_rng(0).random((step, len(bands), tile_size, tile_size), np.float32) * 0.3
+    prepared = encoder.prepare(encoder.arrange(batch, bands))
+    encoder.run(prepared).cpu()
     done, started = 0, time.perf_counter()
     while time.perf_counter() - started < BARE_SECONDS:
-        encoder.run(prepared)
+        encoder.run(prepared).cpu()  # a GPU is done only when its result is here
         done += step
-    bare = (time.perf_counter() - started) / done * len(tiles)
-    return Measurement(name, seconds, "the bare network on tiles in memory", bare)
+    return done / (time.perf_counter() - started)
 
 
 def _compare_farthest_points(project: Project, device: str) -> Measurement:
@@ -234,7 +241,7 @@ def _plain_farthest_points(matrix: np.ndarray, labelled: np.ndarray, eligible: n
     return np.array(picks)
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     """The most memory this process has had so far."""
     with suppress(ImportError):
         import resource

@@ -38,6 +38,12 @@ def bench(
     truth: Annotated[
         Path | None, typer.Option(help="CSV with the class of every tile (row,col,label), to answer from.")
     ] = None,
+    granule: Annotated[
+        bool, typer.Option("--granule", help="Measure tiling and embedding a made Sentinel-2 product instead.")
+    ] = False,
+    jp2: Annotated[
+        bool, typer.Option("--jp2", help="With --granule: bands in JPEG 2000, as real ones; slow to make.")
+    ] = False,
     encoder: Annotated[str, typer.Option(help="Which encoder to measure in a whole job.")] = "statistics",
     device: Device = "auto",
 ) -> None:
@@ -47,7 +53,9 @@ def bench(
     from ..devices import choose_device
 
     chosen = choose_device(device)
-    if scene or raster is not None:
+    if granule:
+        lines, values = _granule(console, encoder, chosen, "JP2OpenJPEG" if jp2 else "GTiff")
+    elif scene or raster is not None:
         lines, values = _job(console, raster, encoder, truth, chosen)
     else:
         sizes = (size or (100_000 if growth else 21_600), dim or (128 if growth else 512))
@@ -69,6 +77,14 @@ def _job(
 
     with console.working("Measuring") as monitor:
         report = run_bench(raster, encoder, truth, device, monitor)
+    return report.lines(), report.as_dict()
+
+
+def _granule(console: Console, encoder: str, device: str, driver: str) -> tuple[list[str], dict[str, Any]]:
+    from ..bench.granule import run_granule
+
+    with console.working("Measuring") as monitor:
+        report = run_granule(encoder, device, driver, monitor=monitor)
     return report.lines(), report.as_dict()
 
 

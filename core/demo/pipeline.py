@@ -20,7 +20,7 @@ from ..monitor import SILENT, Monitor
 from ..pictures import draw_project
 from ..project.scores import main_score
 from ..project.store import Project
-from ..tiling import TilingOptions
+from ..tiling_options import TilingOptions
 from .scene import DemoScene, make_scene, scene_files
 
 STRATEGY = "margin"

@@ -1,167 +1,185 @@
-"""torchvision networks as encoders, from a local weights file and an explicit specification of their input.
-
-A weights file says nothing about what it was trained on: which bands, in which order, in which unit, how normalised,
-at which size. An encoder file (TOML) says so, and names the weights::
-
-    name = "squeezenet1_1-caffe"
-    architecture = "squeezenet1_1"            # or resnet18, resnet50, densenet121
-    layer = "features.10"                     # optional: pool this block instead of the last one
-    weights = "squeezenet1_1_imagenet.pth"    # beside this file, or an absolute path
-    sha256 = "..."                            # optional: the whole hash or its beginning
-
-    [input]
-    bands = ["B02", "B03", "B04"]             # in the order of the network's channels
-    unit = "byte"                             # reflectance | dn | byte (0-255) | fraction (0-1)
-    white = 0.27285                           # byte and fraction: the reflectance that becomes 255 or 1
-    mean = [104.0, 117.0, 123.0]              # in that unit, one a band
-    std = [1.0, 1.0, 1.0]
-    size_px = 128                             # tiles are resized to this
-"""
+"""Networks as encoders: a specification (see :mod:`.spec`), its weights, and pooled features as vectors."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
-from ..architectures import backbone_weights, build_network, file_sha256, load_strictly
+from ..architectures import backbone_weights, bands_of, build_network, file_sha256, load_strictly
 from ..errors import EncoderError
+from ..kernels.memory import is_out_of_memory
 from .base import Encoder, EncoderCard
+from .spec import EncoderSpec
+from .throughput import BatchSize, pool_in_float32, precision_of
 
-# Pixels that go through the network together. On a CPU few enough that the first layers' results stay in its cache:
-# SqueezeNet at 128 px ran twice as fast with 32 tiles at a time as with 128. With 28 its largest result, 64 channels at
-# half the size, stays below 32 MB, up to where glibc keeps memory for the next batch: another 5 %. A GPU wants to be
-# filled.
-TOGETHER_PX = {"cpu": 28 * 2**14, "cuda": 2**23}
-# Input units per unit of reflectance; for byte and fraction the reflectance `white` becomes the unit's maximum.
-UNIT_MAXIMUM = {"byte": 255.0, "fraction": 1.0}
-UNIT_GAIN = {"reflectance": 1.0, "dn": 10_000.0}
-UNITS = (*UNIT_GAIN, *UNIT_MAXIMUM)
+SCALING = ("readout.mean", "readout.spread")
+"""Under which names a weights file keeps the scaling of a :class:`Readout`."""
 
 
-@dataclass(frozen=True)
-class InputSpec:
-    """What a network expects at its input: ``(x - mean) / std`` with ``x`` in ``unit``, ``size_px`` square."""
+class Preparation(Protocol):
+    """How reflectance becomes what a network expects; :class:`.spec.InputSpec` is one."""
 
-    bands: tuple[str, ...]
-    unit: str
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-    size_px: int
-    white: float | None = None
-
-    def __post_init__(self) -> None:
-        problems = []
-        if not self.bands or len(set(self.bands)) != len(self.bands):
-            problems.append("bands must name at least one band, each once")
-        if self.unit not in UNITS:
-            problems.append(f"unit must be one of {', '.join(UNITS)}, not {self.unit!r}")
-        if self.unit in UNIT_MAXIMUM and not (self.white and self.white > 0):
-            problems.append(f"unit {self.unit} needs `white`, the reflectance that becomes {UNIT_MAXIMUM[self.unit]:g}")
-        if len(self.mean) != len(self.bands) or len(self.std) != len(self.bands):
-            problems.append("mean and std need one number a band")
-        if any(value <= 0 for value in self.std):
-            problems.append("std must be above 0")
-        if self.size_px < 32:
-            problems.append("size_px must be 32 or more")
-        if problems:
-            raise EncoderError(
-                "The encoder's input specification is not usable.",
-                hint="Correct the [input] table of the encoder file.",
-                details="\n".join(problems),
-            )
+    @property
+    def size_px(self) -> int:
+        """The size of the network's input."""
 
     def prepare(self, reflectance: torch.Tensor) -> torch.Tensor:
-        """``(B, bands, H, W)`` reflectance -> ``(B, bands, size_px, size_px)`` in the network's unit, normalised."""
-        if self.unit in UNIT_MAXIMUM:
-            assert self.white is not None
-            pixels = (reflectance * (UNIT_MAXIMUM[self.unit] / self.white)).clamp_(0, UNIT_MAXIMUM[self.unit])
-        else:
-            pixels = reflectance * UNIT_GAIN[self.unit]
-        mean, std = (pixels.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
-        pixels = pixels.sub_(mean).div_(std)
-        size = (self.size_px, self.size_px)
-        if pixels.shape[-2:] == size:
-            return pixels
-        shrinks = pixels.shape[-1] > self.size_px  # antialiasing costs twice the time and enlarging needs none
-        return nn.functional.interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=shrinks)
-
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """An encoder file, read: the network, its weights, its input."""
-
-    name: str
-    architecture: str
-    weights: Path
-    input: InputSpec
-    layer: str = ""
-    sha256: str = ""
-    licence: str = ""
-    source: str = ""
+        """``(B, bands, H, W)`` reflectance, which is left alone -> ``(B, bands, size_px, size_px)``."""
 
 
 class NetworkEncoder(Encoder):
-    """A frozen convolutional network whose globally pooled features are the vectors."""
+    """A frozen network whose globally pooled features are the vectors."""
 
-    def __init__(self, spec: NetworkSpec, device: str | torch.device = "cpu") -> None:
-        """Build the network and load its weights.
+    def __init__(
+        self, card: EncoderCard, network: nn.Module, preparation: Preparation, device: str | torch.device
+    ) -> None:
+        """Freeze a network.
 
-        Raises:
-            EncoderError: the file is missing, is not what its hash says, or does not fit the architecture and bands.
+        Args:
+            card: what the encoder says of itself.
+            network: prepared input (B, bands, S, S) -> features (B, d) or (B, d, H, W).
+            preparation: how reflectance becomes that input.
+            device: where the network computes.
         """
-        if not spec.weights.is_file():
-            raise EncoderError(
-                f"The weights of encoder {spec.name} are not here ({spec.weights.name}).",
-                hint=f"Get that file{f' from {spec.source}' if spec.source else ''} and give its path as the encoder: "
-                f"FOLDER/{spec.weights.name}",
-            )
-        digest = file_sha256(spec.weights)
-        if not digest.startswith(spec.sha256.lower()):
-            raise EncoderError(
-                f"{spec.weights.name} is not the file that encoder {spec.name} was described for.",
-                hint="Get the file again, or correct `sha256` in the encoder file.",
-                details=f"expected sha256 {spec.sha256}, found {digest}",
-            )
-        described = json.dumps([spec.architecture, spec.layer, asdict(spec.input)], sort_keys=True)
-        fingerprint = hashlib.sha256(f"{digest} {described}".encode()).hexdigest()
-        super().__init__(EncoderCard(spec.name, spec.input.bands, fingerprint, spec.licence, spec.source))
-        self.spec = spec
+        super().__init__(card)
+        self.preparation = preparation
         self.device = torch.device(device)
-        network = build_network(spec.architecture, len(spec.input.bands))
-        load_strictly(
-            network,
-            backbone_weights(spec.weights),
-            f"{spec.weights.name} does not fit {spec.architecture} with {len(spec.input.bands)} bands.",
-        )
-        network = cut_at(network, spec.layer) if spec.layer else network
-        # Channels-last is the layout that both oneDNN and tensor cores compute in; it saves them a copy a layer.
-        self.network = network.eval().to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def _forward(self, reflectance: np.ndarray) -> np.ndarray:
-        parts = np.array_split(reflectance, -(-len(reflectance) // self.tiles_together))
-        return np.concatenate([self.run(self.prepare(part)).float().cpu().numpy() for part in parts])
+        self.network = network.eval().requires_grad_(False).to(self.device)
+        for weights in self.network.parameters():
+            if weights.ndim == 4:
+                # The layout that both oneDNN and tensor cores compute in; it saves them a copy a layer.
+                weights.data = weights.data.contiguous(memory_format=torch.channels_last)
+        pool_in_float32(self.network)
+        self.precision = precision_of(self.device)
+        self._batch = BatchSize(self.device, preparation.size_px)
 
     @property
     def tiles_together(self) -> int:
         """As many as go through the network at a time."""
-        return max(1, TOGETHER_PX[self.device.type] // self.spec.input.size_px**2)
+        return self._batch.size
+
+    @property
+    def remark(self) -> str:
+        """In which precision the network computes, if that is not the usual one."""
+        if self.precision == torch.float32:
+            return ""
+        name = str(self.precision).removeprefix("torch.")
+        return f"{self.card.name} computes in {name} on this machine's {self.device.type.upper()}, which is faster."
+
+    def _forward(self, reflectance: np.ndarray) -> np.ndarray:
+        vectors: list[np.ndarray] = []
+        done = 0
+        while done < len(reflectance):
+            piece = reflectance[done : done + self.tiles_together]
+            started = time.perf_counter()
+            features = self._features(piece)
+            if features is None:
+                self._batch.halve(len(piece))
+                continue
+            self._batch.ran(len(piece), time.perf_counter() - started)
+            vectors.append(features)
+            done += len(piece)
+        return np.concatenate(vectors)
+
+    def _features(self, reflectance: np.ndarray) -> np.ndarray | None:
+        """``(B, d)`` float32, or None where memory does not suffice for as many tiles.
+
+        Raises:
+            EncoderError: memory does not suffice for a single one.
+        """
+        try:
+            prepared = self.prepare(reflectance)
+            features: np.ndarray = self.run(prepared).cpu().numpy()
+            if self.precision == torch.float16 and not np.isfinite(features).all():
+                # float16 ends at 65,504, which a network that was trained without it may exceed.
+                features = self.run(prepared, torch.float32).cpu().numpy()
+            return features
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(reflectance) == 1:
+                raise EncoderError(
+                    f"There is not enough memory to run {self.card.name} on a single tile.",
+                    hint="Close other programs, compute on the other device (--device), or take an encoder with a "
+                    "smaller network.",
+                    details=str(error),
+                ) from error
+        # Only here, where the error and with it the frames that hold the tensors are gone, can memory be given back.
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return None
 
     @torch.inference_mode()
     def prepare(self, reflectance: np.ndarray) -> torch.Tensor:
         """``(B, bands, H, W)`` reflectance as the network's input, on its device and in its layout."""
         pixels = torch.from_numpy(reflectance).to(self.device)
-        return self.spec.input.prepare(pixels).contiguous(memory_format=torch.channels_last)
+        return self.preparation.prepare(pixels).contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def run(self, prepared: torch.Tensor) -> torch.Tensor:
-        """The bare network: prepared input -> pooled features ``(B, d)``."""
-        return _pooled(self.network(prepared))
+    def run(self, prepared: torch.Tensor, precision: torch.dtype | None = None) -> torch.Tensor:
+        """The bare network: prepared input -> pooled features ``(B, d)`` float32.
+
+        It computes in ``precision``, the encoder's own by default.
+        """
+        precision = precision or self.precision
+        with torch.autocast(self.device.type, precision, enabled=precision != torch.float32):
+            features = self.network(prepared)
+        return _pooled(features.float())
+
+
+def load_network(spec: EncoderSpec, device: str | torch.device = "cpu") -> NetworkEncoder:
+    """Build the network of a specification and load its weights.
+
+    Raises:
+        EncoderError: the file is missing, is not what its hash says, or does not fit the architecture and bands.
+    """
+    card = _card(spec)
+    network = build_network(spec.architecture, len(spec.input.bands))
+    state, scaling = split_scaling(_weights(spec))
+    load_strictly(network, state, f"{spec.weights.name} does not fit the network {spec.architecture}.")
+    return NetworkEncoder(card, Readout(network, spec.layers, scaling) if spec.layers else network, spec.input, device)
+
+
+def _card(spec: EncoderSpec) -> EncoderCard:
+    """What the encoder says of itself; its fingerprint is made of the weights and of all that they are fed."""
+    if not spec.weights.is_file():
+        raise EncoderError(
+            f"The weights of encoder {spec.name} are not here ({spec.weights.name}).",
+            hint=f"Get that file{f' from {spec.source}' if spec.source else ''} and give its path as the encoder: "
+            f"FOLDER/{spec.weights.name}",
+        )
+    digest = file_sha256(spec.weights)
+    if not digest.startswith(spec.sha256.lower()):
+        raise EncoderError(
+            f"{spec.weights.name} is not the file that encoder {spec.name} was described for.",
+            hint="Get the file again, or correct `sha256` in the encoder file.",
+            details=f"expected sha256 {spec.sha256}, found {digest}",
+        )
+    described = json.dumps([spec.architecture, spec.layers, asdict(spec.input)], sort_keys=True)
+    fingerprint = hashlib.sha256(f"{digest} {described}".encode()).hexdigest()
+    return EncoderCard(
+        spec.name, spec.input.bands, fingerprint, spec.licence, spec.source, stand_ins=spec.input.stand_ins()
+    )
+
+
+def _weights(spec: EncoderSpec) -> dict[str, torch.Tensor]:
+    """The weights, if they are for as many bands as the specification names."""
+    state = backbone_weights(spec.weights)
+    described, trained = len(spec.input.bands), bands_of(state, spec.architecture)
+    if trained not in (None, described):
+        raise EncoderError(
+            f"{spec.weights.name} was trained with {trained} bands, but encoder {spec.name} names {described}.",
+            hint="List the bands of the training in [input] bands, in its order.",
+        )
+    return state
 
 
 def _pooled(features: torch.Tensor) -> torch.Tensor:
@@ -170,32 +188,54 @@ def _pooled(features: torch.Tensor) -> torch.Tensor:
 
 
 @torch.inference_mode()
-def dimension_of(spec: NetworkSpec) -> int:
+def dimension_of(spec: EncoderSpec) -> int:
     """How many numbers the network makes of a tile, found without its weights and without computing any."""
     channels, size = len(spec.input.bands), spec.input.size_px
     with torch.device("meta"):
         network = build_network(spec.architecture, channels).eval()
-        network = cut_at(network, spec.layer) if spec.layer else network
+        network = Readout(network, spec.layers) if spec.layers else network
         return _pooled(network(torch.empty(1, channels, size, size))).shape[1]
 
 
-def cut_at(network: nn.Module, layer: str) -> nn.Module:
-    """The network up to one of its blocks, for example ``features.10`` or ``layer3``."""
-    from torchvision.models.feature_extraction import create_feature_extractor
+class Readout(nn.Module):
+    """A network read at some of its blocks, for example ``layer3`` and ``layer4``: their averages, side by side.
 
-    class Cut(nn.Module):
-        def __init__(self, extractor: nn.Module) -> None:
-            super().__init__()
-            self.extractor = extractor
+    Blocks differ in how large their numbers are. ``scaling``, mean and spread (d,) over the imagery that the network
+    was trained on, makes all count alike in the distances between vectors.
+    """
 
-        def forward(self, prepared: torch.Tensor) -> torch.Tensor:
-            features: torch.Tensor = self.extractor(prepared)[layer]
-            return features
+    mean: torch.Tensor
+    spread: torch.Tensor
 
-    try:
-        return Cut(create_feature_extractor(network.eval(), {layer: layer}))
-    except ValueError as error:
-        blocks = ", ".join(name for name, _ in network.named_modules() if name.count(".") < 2 and name)
-        raise EncoderError(
-            f"The network has no block called {layer!r}.", hint="Correct `layer` in the encoder file.", details=blocks
-        ) from error
+    def __init__(
+        self, network: nn.Module, layers: Sequence[str], scaling: tuple[torch.Tensor, torch.Tensor] | None = None
+    ) -> None:
+        from torchvision.models.feature_extraction import create_feature_extractor
+
+        super().__init__()
+        try:
+            self.blocks = create_feature_extractor(network.eval(), {layer: layer for layer in layers})
+        except ValueError as error:
+            known = ", ".join(name for name, _ in network.named_modules() if name.count(".") < 2 and name)
+            raise EncoderError(
+                f"The network has no block called {' or '.join(map(repr, layers))}.",
+                hint="Correct `layers` in the encoder file.",
+                details=known,
+            ) from error
+        mean, spread = scaling or (torch.zeros(()), torch.ones(()))
+        self.register_buffer("mean", mean.float())
+        self.register_buffer("spread", spread.float())
+
+    def forward(self, prepared: torch.Tensor) -> torch.Tensor:
+        """``(B, bands, S, S)`` -> ``(B, d)`` float32."""
+        features = torch.cat([_pooled(block.float()) for block in self.blocks(prepared).values()], dim=1)
+        return (features - self.mean) / self.spread
+
+
+def split_scaling(
+    state: dict[str, torch.Tensor],
+) -> tuple[dict[str, torch.Tensor], tuple[torch.Tensor, torch.Tensor] | None]:
+    """A network's own weights, and the scaling of a :class:`Readout` if the file has one."""
+    weights = {name: tensor for name, tensor in state.items() if name not in SCALING}
+    mean, spread = (state.get(name) for name in SCALING)
+    return weights, None if mean is None or spread is None else (mean, spread)

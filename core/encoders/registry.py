@@ -1,55 +1,104 @@
 """Find an encoder by what the analyst says: a name, an encoder file, or a weights file.
 
 * ``statistics``: always there.
-* ``FILE.toml``: an encoder file (see :mod:`.networks`), or the name of one of those in ``resources/encoders``.
-* ``FILE.pth``, ``.pt`` or ``.safetensors``: weights. What input they want is said by an encoder file of the same name
-  beside them, or by the one in ``resources/encoders`` that pins their hash.
+* ``NAME``: an encoder that comes with Quadrat, ``resources/encoders/NAME.toml`` or ``NAME.safetensors``.
+* ``FILE.toml``: an encoder file; ``FILE.pth``, ``.pt`` or ``.safetensors``: weights. What input weights want is said by
+  an encoder file of the same name beside them, by their own metadata, or by the shipped encoder that pins their hash.
+* ``torchgeo:NAME``: one of torchgeo's weights, see :mod:`.torchgeo_models`.
+
+Weights that are not beside their encoder file are looked for in the folder of weights, and fetched if the encoder says
+from where.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import EncoderError
+from ..monitor import SILENT, Monitor
+from .base import refused_bands
+from .spec import EncoderSpec, has_spec, read_spec
 
 if TYPE_CHECKING:
     from .base import Encoder
-    from .networks import NetworkSpec
 
 SHIPPED = Path(__file__).resolve().parents[2] / "resources" / "encoders"
 WEIGHTS_SUFFIXES = (".pth", ".pt", ".safetensors")
-DEFAULT_ENCODER = "statistics"
+AUTO = "auto"
+"""Stands for the encoder that a project already has, else for the best one that is at hand."""
+DEFAULT_ENCODER = AUTO
+FLOOR = "statistics"
+PREFERRED = ("quadrat-rgb",)
+"""Shipped with their weights, the best first."""
+TORCHGEO = "torchgeo:"
 
 
-def load_encoder(name: str, device: str = "cpu") -> Encoder:
+def load_encoder(name: str, device: str = "cpu", monitor: Monitor = SILENT) -> Encoder:
     """The encoder called ``name`` (see the module's text), ready to use on ``device``.
 
+    ``monitor`` is told of a download.
+
     Raises:
-        EncoderError: it is not known, or its files are missing or do not fit together.
+        EncoderError: it is not known, its files are missing or do not fit together, or cannot be fetched.
     """
-    from .networks import NetworkEncoder
-    from .statistics import StatisticsEncoder
+    if name == FLOOR:
+        from .statistics import StatisticsEncoder
 
-    if name == "statistics":
         return StatisticsEncoder()
-    return NetworkEncoder(find_network(name), device)
+    if name.startswith(TORCHGEO):
+        from .torchgeo_models import load_torchgeo
+
+        return load_torchgeo(name.removeprefix(TORCHGEO), device, monitor)
+    from .networks import load_network
+
+    return load_network(_with_weights(find_network(name), monitor), device)
 
 
-def find_network(name: str) -> NetworkSpec:
-    """The description of the network encoder called ``name``."""
+def best_available(bands: Sequence[str]) -> str:
+    """The name of the best encoder that needs nothing but what is here, for imagery with these bands."""
+    for name in PREFERRED:
+        path = SHIPPED / f"{name}.safetensors"
+        if path.is_file() and not missing_for(read_spec(path), bands):
+            return name
+    return FLOOR
+
+
+def names_file(name: str) -> bool:
+    """Whether an encoder is named by a path."""
+    return not name.startswith(TORCHGEO) and Path(name).suffix in (".toml", *WEIGHTS_SUFFIXES)
+
+
+def absolute(name: str) -> str:
+    """The name of an encoder such that it means the same in every folder."""
+    if name.startswith(TORCHGEO) and "@" in name:
+        weights, _, file = name.partition("@")
+        return f"{weights}@{Path(file).expanduser().absolute()}"
+    return str(Path(name).expanduser().absolute()) if names_file(name) else name
+
+
+def missing_for(spec: EncoderSpec, bands: Sequence[str]) -> list[str]:
+    """The bands that an encoder must have and ``bands`` lack."""
+    return refused_bands(spec.input.bands, bands, spec.input.stand_ins())
+
+
+def find_network(name: str) -> EncoderSpec:
+    """The specification of the network encoder called ``name``.
+
+    Raises:
+        EncoderError: there is none.
+    """
     path = Path(name).expanduser()
     if path.suffix in WEIGHTS_SUFFIXES:
         return _spec_of_weights(path)
     if path.suffix == ".toml":
-        return read_encoder_file(path)
-    shipped = SHIPPED / f"{name}.toml"
-    if shipped.is_file():
-        return read_encoder_file(shipped)
-    known = ", ".join(["statistics", *(file.stem for file in shipped_files())])
+        return read_spec(path)
+    for file in shipped_files():
+        if file.stem == name:
+            return read_spec(file)
+    known = ", ".join([FLOOR, *(file.stem for file in shipped_files()), f"{TORCHGEO}NAME"])
     raise EncoderError(
         f"There is no encoder called {name!r}.",
         hint=f"Known names: {known}. Or give an encoder file (.toml) or a weights file (.pth, .safetensors).",
@@ -57,106 +106,42 @@ def find_network(name: str) -> NetworkSpec:
 
 
 def shipped_files() -> Iterator[Path]:
-    """The encoder files that come with Quadrat, by name."""
-    yield from sorted(SHIPPED.glob("*.toml"))
+    """The encoders that come with Quadrat, by name: encoder files, and weights that carry their specification."""
+    files = [*SHIPPED.glob("*.toml"), *filter(has_spec, SHIPPED.glob("*.safetensors"))]
+    yield from sorted(files, key=lambda file: file.stem)
 
 
-@dataclass(frozen=True)
-class EncoderInfo:
-    """What an analyst wants to know before choosing.
+def weights_here(spec: EncoderSpec) -> Path | None:
+    """Where the weights of an encoder lie: as it says, or in the folder of weights; None if nowhere."""
+    from ..downloads import find_weights
 
-    ``dimension``, the numbers for a tile, is None where it depends on the bands; ``reason`` says why an encoder is not
-    ``available``.
-    """
-
-    name: str
-    summary: str
-    dimension: int | None
-    available: bool
-    reason: str = ""
-
-
-def list_encoders() -> list[EncoderInfo]:
-    """The encoders that can be called by name, the default first."""
-    summary = "Mean, spread, minimum and maximum of every band. Takes any bands, needs no weights, is fast anywhere."
-    return [
-        EncoderInfo("statistics", summary, None, True),
-        *(_describe(read_encoder_file(file)) for file in shipped_files()),
-    ]
-
-
-def _describe(spec: NetworkSpec) -> EncoderInfo:
-    from .networks import dimension_of
-
-    summary = f"A network ({spec.architecture}) that sees texture and shape too. Needs {', '.join(spec.input.bands)}."
-    dimension = dimension_of(spec)
     if spec.weights.is_file():
-        return EncoderInfo(spec.name, summary, dimension, True)
-    where = f" from {spec.source}" if spec.source else ""
-    missing = f"Its weights are not here. Get {spec.weights.name}{where}, and choose that file as the encoder."
-    return EncoderInfo(spec.name, summary, dimension, False, missing)
+        return spec.weights
+    return find_weights(spec.weights.name, spec.sha256) if spec.sha256 else None
 
 
-def read_encoder_file(path: Path) -> NetworkSpec:
-    """Read and check an encoder file."""
-    from ..architectures import ARCHITECTURES
-    from .networks import InputSpec, NetworkSpec
+def _with_weights(spec: EncoderSpec, monitor: Monitor) -> EncoderSpec:
+    """The specification with the weights where they are, fetched if need be."""
+    from ..downloads import weights_file
 
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise EncoderError(
-            f"The encoder file {path} cannot be read.", hint="Check the path and the TOML syntax.", details=str(error)
-        ) from error
-    problems = [f"`{key}` is missing" for key in ("architecture", "weights", "input") if key not in table]
-    problems += [f"`{key}` is not known" for key in table.keys() - NetworkSpec.__dataclass_fields__.keys()]
-    problems += [
-        f"`input.{key}` is not known" for key in table.get("input", {}).keys() - InputSpec.__dataclass_fields__.keys()
-    ]
-    if table.get("architecture", "resnet18") not in ARCHITECTURES:
-        problems.append(f"`architecture` must be one of {', '.join(ARCHITECTURES)}")
-    if problems:
-        raise EncoderError(
-            f"The encoder file {path.name} is not complete.", hint="Correct these.", details="\n".join(sorted(problems))
-        )
-    return NetworkSpec(
-        name=str(table.get("name", path.stem)),
-        architecture=table["architecture"],
-        weights=path.parent / Path(table["weights"]).expanduser(),
-        input=_read_input(path, table["input"]),
-        **{key: str(table[key]) for key in ("layer", "sha256", "licence", "source") if key in table},
-    )
+    here = weights_here(spec)
+    if here is None and spec.url:
+        here = weights_file(spec.weights.name, spec.url, spec.sha256, monitor)
+    return spec if here is None else replace(spec, weights=here)
 
 
-def _read_input(path: Path, table: dict[str, Any]) -> Any:
-    from .networks import InputSpec
-
-    try:
-        return InputSpec(
-            bands=tuple(str(band) for band in table["bands"]),
-            unit=str(table["unit"]),
-            mean=tuple(float(value) for value in table["mean"]),
-            std=tuple(float(value) for value in table["std"]),
-            size_px=int(table["size_px"]),
-            white=float(table["white"]) if "white" in table else None,
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise EncoderError(
-            f"The [input] table of {path.name} is not complete: {error}.",
-            hint="It needs bands, unit, mean, std and size_px; unit byte and fraction also need white.",
-        ) from error
-
-
-def _spec_of_weights(weights: Path) -> NetworkSpec:
-    """The encoder file beside the weights, else the shipped one that pins their hash."""
+def _spec_of_weights(weights: Path) -> EncoderSpec:
+    """What stands beside the weights wins, then what stands in them, then the shipped one that pins their hash."""
     from ..architectures import file_sha256
 
     beside = weights.with_suffix(".toml")
     if beside.is_file():
-        return replace(read_encoder_file(beside), weights=weights)
+        return replace(read_spec(beside), weights=weights)
     digest = file_sha256(weights)
+    if has_spec(weights):
+        return read_spec(weights)
     for file in shipped_files():
-        spec = read_encoder_file(file)
+        spec = read_spec(file)
         if spec.sha256 and digest.startswith(spec.sha256):
             return replace(spec, weights=weights)
     raise EncoderError(

@@ -1,16 +1,18 @@
-"""A raster on disk: can it be used, what is needed to read it again, and is it still the same?
+"""A raster on disk: can it be used, and what is needed to read it again?
 
 ``inspect_raster`` looks at a file once, says in a sentence why it cannot be used, or returns a :class:`Raster`, which
-holds everything that reading takes. ``fingerprint`` tells later whether the pixels may have changed since.
+holds everything that reading takes.
+
+A Sentinel-2 product (a ``.SAFE`` folder, a zip of one, a folder of band files) is a raster like any other: wherever a
+path is asked for, it may be a product's, and its bands are read on one grid.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,20 +24,17 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from ..errors import ImageryError
-from ..monitor import SILENT, Monitor
-from .sentinel2 import Band, Radiometry, find_bands, guess_radiometry
-
-_HASH_BYTES = 1 << 24
+from .products import Product, find_product, open_product, product_radiometry
+from .sentinel2 import Band, Radiometry, choose_bands, find_bands, guess_radiometry
 
 # Blocks of one read are decoded in parallel, where the driver can (GeoTIFF, JPEG 2000).
 _DECODERS = str(min(4, os.cpu_count() or 1))
 
-# GDAL keeps 5 % of the machine's memory as block cache, gigabytes on a server. Blocks are read about once here, so a
-# small cache is as fast (measured on 24,300 tiles: 16 MB and 128 MB alike). GDAL looks at this when it first reads.
-os.environ.setdefault("GDAL_CACHEMAX", "128")
-
-# QGIS writes statistics and overviews beside a raster that it shows; the pixels stay what they are.
-_NOT_PIXELS = (".aux.xml", ".ovr")
+# GDAL keeps 5 % of the machine's memory as block cache, gigabytes on a server. Of one file, blocks are read about once
+# here, so a small cache is as fast (24,300 tiles: 16 MB and 128 MB alike). But a block of a product's 20 m band lies
+# under two rows of chunks: to decode it once, the cache has to hold all bands across a granule, some 250 MB (processor
+# time of a pass over 12 JPEG 2000 bands: 109 s with 128 MB, 87 s with 384 MB). GDAL looks at this when it first reads.
+os.environ.setdefault("GDAL_CACHEMAX", "384")
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,8 @@ class Raster:
     """Everything that is needed to read a raster again.
 
     ``crs`` is WKT, ``transform`` leads from (column, row) pixel corners to coordinates, ``dtype`` is the numpy name
-    of the stored type, ``block_shape`` (rows, columns) is what the file decodes at once.
+    of the stored type, ``block_shape`` (rows, columns) is what the file decodes at once. A product's ``path`` is that
+    of its folder or zip, also if it was found by its metadata file.
     """
 
     path: Path
@@ -62,15 +62,6 @@ class Raster:
         return tuple(band.name for band in self.bands)
 
 
-@dataclass(frozen=True)
-class Fingerprint:
-    """All files of a dataset: ``size`` in bytes, newest modification time, blake2b ``digest`` of the content."""
-
-    size: int
-    modified_ns: int
-    digest: str
-
-
 def inspect_raster(
     path: str | Path,
     *,
@@ -82,33 +73,34 @@ def inspect_raster(
     """Find out how to read a raster; no more than a few of its pixels are read.
 
     Args:
-        path: any raster that GDAL reads from a file: GeoTIFF, COG, VRT, JPEG 2000, ...
-        bands: names by position, see :func:`~.sentinel2.find_bands`.
+        path: any raster that GDAL reads from a file: GeoTIFF, COG, VRT, JPEG 2000, ..., or a Sentinel-2 product, see
+            :func:`~.products.find_product`.
+        bands: names by position, see :func:`~.sentinel2.find_bands`; of a product, the names to use.
         scale, offset, nodata: override what the file says, see :func:`~.sentinel2.guess_radiometry`.
 
     Raises:
         ImageryError: missing, no raster, damaged, without georeference, of a type that cannot be reflectance,
-            without Sentinel-2 bands, of unknown unit.
+            without Sentinel-2 bands, of unknown unit; an incomplete product.
         UsageError: a scale or offset that makes no sense.
     """
     path = Path(path)
-    with open_dataset(path) as dataset:
+    product = find_product(path)
+    path = product.path if product else path
+    said = _Said(scale, offset, nodata)
+    with _open(path, product) as dataset:
         _require_bands(dataset, path)
-        _require_georeference(dataset, path)
-        found = find_bands(dataset.descriptions, bands, source=path.name)
+        require_georeference(dataset, path)
+        if product:
+            found = choose_bands(product.band_names, bands, source=path.name)
+        else:
+            found = find_bands(dataset.descriptions, bands, source=path.name)
         indexes = [band.index for band in found]
         dtype = _common_dtype(dataset, indexes, path)
-        radiometry = guess_radiometry(
-            dtype,
-            nodata=_declared_nodata(dataset, indexes, path) if nodata is None else nodata,
-            gdal_scaling=[(dataset.scales[index - 1], dataset.offsets[index - 1]) for index in indexes],
-            tags={key: value for index in (0, *indexes) for key, value in dataset.tags(index).items()},
-            names=[path.name, *(part for part in path.parts if part.upper().endswith(".SAFE"))],
-            has_mask=has_mask(dataset, indexes),
-            scale=scale,
-            offset=offset,
-            source=path.name,
-        )
+        if product:
+            used = replace(product, bands=tuple(product.bands[index - 1] for index in indexes))
+            radiometry = _radiometry_of_product(used, dataset, indexes, dtype, said)
+        else:
+            radiometry = _radiometry_of_file(path, dataset, indexes, dtype, said)
         # A download that was cut short lacks its last block, while its header is often whole.
         read_window(dataset, indexes, Window(dataset.width - 1, dataset.height - 1, 1, 1), path)
         return Raster(
@@ -124,22 +116,80 @@ def inspect_raster(
         )
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What the analyst says of the stored numbers; None leaves it to the file."""
+
+    scale: float | None
+    offset: float | None
+    nodata: float | None
+
+
+def _radiometry_of_file(
+    path: Path, dataset: DatasetReader, indexes: Sequence[int], dtype: str, said: _Said
+) -> Radiometry:
+    return guess_radiometry(
+        dtype,
+        nodata=_declared_nodata(dataset, indexes, path) if said.nodata is None else said.nodata,
+        gdal_scaling=_gdal_scaling(dataset, indexes),
+        tags={key: value for index in (0, *indexes) for key, value in dataset.tags(index).items()},
+        names=[path.name, *(part for part in path.parts if part.upper().endswith(".SAFE"))],
+        has_mask=has_mask(dataset, indexes),
+        scale=said.scale,
+        offset=said.offset,
+        source=path.name,
+    )
+
+
+def _radiometry_of_product(
+    product: Product, dataset: DatasetReader, indexes: Sequence[int], dtype: str, said: _Said
+) -> Radiometry:
+    return product_radiometry(
+        product,
+        dtype=dtype,
+        gdal_scaling=_gdal_scaling(dataset, indexes),
+        declared_nodata=_declared_nodata(dataset, indexes, product.path) if said.nodata is None else None,
+        scale=said.scale,
+        offset=said.offset,
+        nodata=said.nodata,
+    )
+
+
+def _gdal_scaling(dataset: DatasetReader, indexes: Sequence[int]) -> list[tuple[float, float]]:
+    return [(dataset.scales[index - 1], dataset.offsets[index - 1]) for index in indexes]
+
+
 def open_dataset(path: Path) -> DatasetReader:
-    """Open for reading, in the thread that is going to read.
+    """Open a file or a product for reading, in the thread that is going to read.
 
     Raises:
         ImageryError: missing, or nothing that GDAL can open.
     """
+    return _open(path, find_product(path))
+
+
+def _open(path: Path, product: Product | None) -> DatasetReader:
+    if product:
+        return open_source(open_product(product), path.name)
     if not path.exists():
         raise ImageryError(f"There is no raster at {path}.", hint="Check the path, or whether the file was moved.")
+    return open_source(path, path.name)
+
+
+def open_source(source: str | Path, name: str) -> DatasetReader:
+    """Open what GDAL takes for a dataset: a file, a path inside an archive, the text of a VRT.
+
+    Raises:
+        ImageryError: it cannot be opened; ``name`` is what it is called in the message.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             with rasterio.Env(GDAL_NUM_THREADS=_DECODERS):
-                return rasterio.open(path)
+                return rasterio.open(source)
     except (RasterioError, OSError) as error:
         raise ImageryError(
-            f"{path.name} cannot be opened as a raster: it is of another kind, or damaged.",
+            f"{name} cannot be opened as a raster: it is of another kind, or damaged.",
             hint="Open it in QGIS to see whether it works there; if it was downloaded or copied, do that again.",
             details=str(error),
         ) from error
@@ -203,7 +253,12 @@ def _require_bands(dataset: DatasetReader, path: Path) -> None:
         )
 
 
-def _require_georeference(dataset: DatasetReader, path: Path) -> None:
+def require_georeference(dataset: DatasetReader, path: Path) -> None:
+    """Refuse a dataset that lies nowhere; ``path`` names it in the message.
+
+    Raises:
+        ImageryError: without coordinate reference system or position.
+    """
     if dataset.crs is None:
         raise ImageryError(
             f"{path.name} has no coordinate reference system.",
@@ -241,67 +296,3 @@ def _declared_nodata(dataset: DatasetReader, indexes: Sequence[int], path: Path)
             hint="Say which one counts (--nodata).",
         )
     return next(iter(declared.values()), None)
-
-
-def fingerprint(path: str | Path, monitor: Monitor = SILENT) -> Fingerprint:
-    """Size, time and digest of all files that hold pixels of a dataset; for a VRT, of its sources too.
-
-    The digest does not depend on names and folders, so a project that was moved still knows its rasters.
-
-    Raises:
-        ImageryError: the dataset is missing or cannot be read.
-        Cancelled: the caller asked to stop.
-    """
-    path = Path(path)
-    files = _pixel_files(path)
-    size, modified_ns = _size_and_time(files)
-    digest = hashlib.blake2b(digest_size=32)
-    done = 0
-    try:
-        for file in files:
-            digest.update(f"{file.stat().st_size}\0".encode())
-            for block in _blocks(file):
-                digest.update(block)
-                done += len(block)
-                monitor.advance(done / max(size, 1), f"Checking {path.name}")
-    except OSError as error:
-        raise ImageryError(
-            f"{path.name} cannot be read: {error.strerror}.", hint="Check the disk and the file's permissions."
-        ) from error
-    return Fingerprint(size, modified_ns, digest.hexdigest())
-
-
-def is_unchanged(path: str | Path, stored: Fingerprint, monitor: Monitor = SILENT) -> bool:
-    """Whether the pixels are those of the fingerprint; the content is read only if size or time leave a doubt.
-
-    Raises:
-        ImageryError: the dataset is missing or cannot be read.
-    """
-    size, modified_ns = _size_and_time(_pixel_files(Path(path)))
-    if size != stored.size:
-        return False
-    return modified_ns == stored.modified_ns or fingerprint(path, monitor).digest == stored.digest
-
-
-def _pixel_files(path: Path) -> list[Path]:
-    """The dataset's own file first, then its other files and its sources, by name."""
-    found = {path}
-    to_open = [path]
-    while to_open:
-        with open_dataset(to_open.pop()) as dataset:
-            files = {Path(file) for file in dataset.files if not file.lower().endswith(_NOT_PIXELS)}
-        new = {file for file in files if file.is_file()} - found
-        found |= new
-        to_open += [file for file in new if file.suffix.lower() == ".vrt"]
-    return [path, *sorted(found - {path})]
-
-
-def _size_and_time(files: Sequence[Path]) -> tuple[int, int]:
-    stats = [file.stat() for file in files]
-    return sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)
-
-
-def _blocks(file: Path) -> Iterator[bytes]:
-    with file.open("rb") as stream:
-        while block := stream.read(_HASH_BYTES):
-            yield block

@@ -40,7 +40,6 @@ from .sentinel2 import Radiometry
 _CHUNKS_AHEAD = 2
 _CHUNK_PX = 1 << 20
 _BATCH_BYTES = 1 << 26
-_SAMPLE_PX = 50_000
 
 T = TypeVar("T")
 
@@ -130,60 +129,22 @@ def read_tiles(
     """
     plan = chunk_plan(raster, grid, rows, cols)
     tops, lefts = grid.pixel_offsets(rows, cols)
-    indexes = _indexes(raster, bands)
+    indexes = band_indexes(raster, bands)
 
     def cut(number: int, stored: NDArray[np.generic], valid: NDArray[np.bool_]) -> TileBatch:
         window, positions = plan[number].window, plan[number].positions
         corners = (tops[positions] - window.row_off, lefts[positions] - window.col_off)
         return TileBatch(number, positions, _cut_tiles(stored, valid, *corners, grid.size, raster.radiometry))
 
-    return _read_ahead(raster, indexes, plan, cut, first_chunk, monitor, "Reading tiles")
+    return read_chunks(raster, indexes, plan, cut, first_chunk, monitor, "Reading tiles")
 
 
-def valid_fractions(
-    raster: Raster, grid: TileGrid, monitor: Monitor = SILENT
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Read the whole raster once: how much of each tile is valid, and what its pixels are like.
-
-    Returns:
-        the valid fraction of every tile, (rows, cols), and the reflectance of some 50,000 valid pixels spread over
-        the raster, (n, bands), for :func:`~.sentinel2.check_reflectance`.
+def band_indexes(raster: Raster, bands: Sequence[str] | None = None) -> list[int]:
+    """Where bands lie in the raster's file, all of the raster's by default.
 
     Raises:
-        ImageryError: truncated or damaged, or without any valid pixel.
-        Cancelled: the caller asked to stop.
+        ImageryError: a band that the raster has not.
     """
-    rows, cols = grid.all_tiles()
-    tops, lefts = grid.pixel_offsets(rows, cols)
-    plan = chunk_plan(raster, grid, rows, cols)
-    step = math.ceil(math.sqrt(raster.width * raster.height / _SAMPLE_PX))
-
-    def count(
-        number: int, stored: NDArray[np.generic], valid: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.int64], NDArray[np.generic]]:
-        window, positions = plan[number].window, plan[number].positions
-        corners = (tops[positions] - window.row_off, lefts[positions] - window.col_off)
-        sample = stored[:, ::step, ::step][:, valid[::step, ::step]]
-        return _count_valid(valid, *corners, grid.size), sample
-
-    counts = np.zeros(len(rows), dtype=np.int64)
-    samples = []
-    indexes = _indexes(raster, None)
-    for chunk, (counted, sample) in zip(
-        plan, _read_ahead(raster, indexes, plan, count, 0, monitor, f"Reading {raster.path.name}"), strict=True
-    ):
-        counts[chunk.positions] = counted
-        samples.append(sample)
-    if not counts.any():
-        raise ImageryError(
-            f"{raster.path.name} has no valid pixel.",
-            hint="Check the file in QGIS; if its nodata value is wrong, give the right one (--nodata).",
-        )
-    fractions = (counts / grid.size**2).astype(np.float32).reshape(grid.rows, grid.cols)
-    return fractions, _reflectance(np.concatenate(samples, axis=1).T, raster.radiometry)
-
-
-def _indexes(raster: Raster, bands: Sequence[str] | None) -> list[int]:
     index_of = {band.name: band.index for band in raster.bands}
     missing = [name for name in bands or () if name not in index_of]
     if missing:
@@ -194,7 +155,7 @@ def _indexes(raster: Raster, bands: Sequence[str] | None) -> list[int]:
     return [index_of[name] for name in bands or index_of]
 
 
-def _read_ahead(
+def read_chunks(
     raster: Raster,
     indexes: Sequence[int],
     plan: Sequence[Chunk],
@@ -203,7 +164,14 @@ def _read_ahead(
     monitor: Monitor,
     message: str,
 ) -> Generator[T, None, None]:
-    """``work(number, stored, valid)`` for every chunk from ``first`` on, done by the reader, handed out in order."""
+    """``work(number, stored, valid)`` for every chunk from ``first`` on, done by the reader, handed out in order.
+
+    ``stored`` (bands, height, width) are the numbers of the chunk's window, ``valid`` (height, width) its valid pixels.
+
+    Raises:
+        ImageryError: the raster cannot be read.
+        Cancelled: the caller asked to stop.
+    """
     waiting: deque[Future[T]] = deque()
     numbers = iter(range(first, len(plan)))
     with ThreadPoolExecutor(1, "quadrat-reader", _give_way) as reader:
@@ -277,18 +245,6 @@ def _valid_pixels(stored: NDArray[np.generic], nodata: float | None) -> NDArray[
     return valid
 
 
-def _count_valid(
-    valid: NDArray[np.bool_], tops: NDArray[np.int64], lefts: NDArray[np.int64], size: int
-) -> NDArray[np.int64]:
-    """Valid pixels (n,) of the tiles at the given corners, by differences of an integral image."""
-    if valid.all():
-        return np.full(len(tops), size * size, dtype=np.int64)
-    integral = np.zeros((valid.shape[0] + 1, valid.shape[1] + 1), dtype=np.int64)
-    valid.cumsum(axis=0, dtype=np.int64).cumsum(axis=1, out=integral[1:, 1:])
-    bottoms, rights = tops + size, lefts + size
-    return integral[bottoms, rights] - integral[tops, rights] - integral[bottoms, lefts] + integral[tops, lefts]
-
-
 def _cut_tiles(
     stored: NDArray[np.generic],
     valid: NDArray[np.bool_],
@@ -303,19 +259,13 @@ def _cut_tiles(
     # Tile by tile, because a tile stays in the processor's cache through all the steps.
     for tile, top, left in zip(pixels, tops.tolist(), lefts.tolist(), strict=True):
         down, right = slice(top, top + size), slice(left, left + size)
-        _convert(stored[:, down, right], tile, radiometry)
+        to_reflectance(stored[:, down, right], tile, radiometry)
         if not all_valid:
             _fill_gaps(tile, valid[down, right])
     return pixels
 
 
-def _reflectance(stored: NDArray[np.generic], radiometry: Radiometry) -> NDArray[np.float32]:
-    reflectance = np.empty(stored.shape, dtype=np.float32)
-    _convert(stored, reflectance, radiometry)
-    return reflectance
-
-
-def _convert(stored: NDArray[np.generic], out: NDArray[np.float32], radiometry: Radiometry) -> None:
+def to_reflectance(stored: NDArray[np.generic], out: NDArray[np.float32], radiometry: Radiometry) -> None:
     """Write the reflectance of stored numbers to ``out``."""
     with np.errstate(over="ignore"):  # numbers beyond float32 are no reflectance, and become infinite
         out[...] = stored

@@ -155,6 +155,27 @@ def find_bands(
     return bands
 
 
+def choose_bands(names: Sequence[str], chosen: Sequence[str] | None, source: str) -> tuple[Band, ...]:
+    """The bands to use of a product, which knows the names of its bands, in its order.
+
+    Args:
+        names: canonical names of the product's bands.
+        chosen: any names of the bands wanted, ``-`` standing for none; all of them by default.
+        source: the product's name in messages.
+
+    Raises:
+        ImageryError: an unknown name, a band that the product has not, or no band at all.
+    """
+    wanted = names if chosen is None else [canonical_band(name) or name for name in chosen if name.strip() != "-"]
+    missing = [name for name in wanted if name not in names]
+    if missing or not wanted:
+        raise ImageryError(
+            f"{source} has no band {', '.join(missing)}." if missing else f"No band of {source} was chosen.",
+            hint=f"Choose among its bands by name, in any order (--bands): {', '.join(names)}.",
+        )
+    return tuple(Band(name, index) for index, name in enumerate(names, start=1) if name in wanted)
+
+
 def recognised_bands(descriptions: Sequence[str | None]) -> list[str | None]:
     """The canonical name of each band of a raster, None where the description says nothing."""
     if _only_positions(descriptions):
@@ -281,6 +302,11 @@ def _baseline(tags: Mapping[str, str], names: Iterable[str]) -> tuple[int, int]:
     tagged = [_BASELINE_TAG.fullmatch(value) for key, value in tags.items() if key.upper() == "PROCESSING_BASELINE"]
     named = [_BASELINE_IN_NAME.search(text.upper()) for text in (*tags.values(), *names)]
     return max(((int(found[1]), int(found[2])) for found in (*tagged, *named) if found), default=(0, 0))
+
+
+def baseline_name(baseline: Sequence[int]) -> str:
+    """A processing baseline as ESA writes it: ``(5, 9)`` is ``05.09``; empty if it is not known."""
+    return ".".join(f"{number:02d}" for number in baseline)
 
 
 def check_reflectance(reflectance: NDArray[np.floating], source: str = "the raster") -> None:

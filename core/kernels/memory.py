@@ -15,6 +15,8 @@ from .arrays import Device, tiles_of
 
 T = TypeVar("T")
 
+# What CUDA, cuBLAS, and the CPU's allocator on POSIX and on Windows say.
+_NO_MEMORY = ("out of memory", "ALLOC_FAILED", "can't allocate memory", "not enough memory")
 _GPU_TILES = (2**24, 2**22, 2**20)
 """Numbers in a tile, one try each: 128 MB of float64 keep a large GPU busy, and 8 MB are still worth the trip."""
 
@@ -38,7 +40,7 @@ def sparing(action: Callable[[Device], T], device: Device, monitor: Monitor) -> 
             with tiles_of(elements):
                 return action(device)
         except RuntimeError as error:
-            if not _out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             last = elements == _GPU_TILES[-1]
             monitor.info(
@@ -50,7 +52,7 @@ def sparing(action: Callable[[Device], T], device: Device, monitor: Monitor) -> 
     return action("cpu")
 
 
-def _out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch's own allocator failed, or that of CUDA or cuBLAS, which have no error class for it."""
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch's own allocator failed, or that of CUDA, cuBLAS or the CPU, which have no error class for it."""
     said = str(error)
-    return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in said or "ALLOC_FAILED" in said
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(words in said for words in _NO_MEMORY)

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any
 
 from ..errors import ProjectError, UsageError
-from ..paths import check_name, is_file
+from ..paths import check_name, exists
 from .classes import ClassDraft, LabelClass, check_class_list
 from .database import Connector, open_connection, store_setting, translated, utc_now
 from .files import check_is_free, check_is_project, check_is_sqlite, write_new_project
@@ -267,7 +267,7 @@ class Project:
         candidates = [Path(record.path)]
         if record.path_relative:
             candidates.insert(0, self.path.parent / record.path_relative)
-        return next((Path(os.path.normpath(path)) for path in candidates if is_file(path)), None)
+        return next((Path(os.path.normpath(path)) for path in candidates if exists(path)), None)
 
     def tiles(self, roles: Sequence[str] | None = None) -> list[TileRecord]:
         """The tiles of all recorded rasters, or those with one of ``roles``, by ``tile_id``; [] before tiling."""

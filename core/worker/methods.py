@@ -13,21 +13,26 @@ from typing import Annotated, Any
 from .. import rounds
 from ..devices import choose_device
 from ..doctor import examine
+from ..embedding import choose_encoder, project_bands
 from ..embedding import embed as embed_project
-from ..encoders.registry import DEFAULT_ENCODER, list_encoders, load_encoder
+from ..encoders.listing import list_encoders, torchgeo_state
+from ..encoders.registry import DEFAULT_ENCODER, load_encoder
 from ..export import export as export_project
 from ..fitting import Choice
 from ..learners.registry import DEFAULT_LEARNER, LEARNERS
 from ..learners.registry import facts as learner_facts
 from ..monitor import Monitor
 from ..pictures import draw_scores
+from ..pretraining.options import PretrainOptions
+from ..pretraining.pretrain import pretrain as train_encoder
 from ..project.scores import main_score
 from ..project.store import Project
 from ..rounds import Training
 from ..strategies.registry import COLD_START, STRATEGIES
 from ..strategies.registry import facts as strategy_facts
 from ..suggestions import suggest as suggest_classes
-from ..tiling import TilingOptions, tile_rasters
+from ..tiling import tile_rasters
+from ..tiling_options import TilingOptions
 from .inspection import look_at
 from .parameters import AtLeast
 from .warm import Warm
@@ -77,9 +82,19 @@ def learners(_context: Context, *, mode: str | None = None) -> dict[str, Any]:
     }
 
 
-def encoders(_context: Context) -> dict[str, Any]:
-    """The encoders that can be called by name."""
-    return {"default": DEFAULT_ENCODER, "encoders": [vars(info) for info in list_encoders()]}
+def encoders(_context: Context, *, project: Path | None = None) -> dict[str, Any]:
+    """The encoders that can be called by name; with a project, whether they suit its bands and which is the best."""
+    bands, best = None, ""
+    if project is not None:
+        with Project.open(project) as opened:
+            if opened.has_tiles():
+                bands, best = project_bands(opened), choose_encoder(opened, DEFAULT_ENCODER)
+    return {
+        "default": DEFAULT_ENCODER,
+        "best": best,
+        "encoders": [vars(info) for info in list_encoders(bands)],
+        "torchgeo": torchgeo_state(),
+    }
 
 
 def tile(
@@ -98,9 +113,15 @@ def tile(
     validation: float = 0.0,
     seed: Seed = 0,
     crs: str | None = None,
+    max_cloud: float | None = None,
+    mask: Path | None = None,
+    mask_values: list[int] | None = None,
 ) -> dict[str, Any]:
     """Cut rasters into tiles."""
-    options = TilingOptions(size, stride, min_valid, validation, seed, aoi, bands, scale, offset, nodata, crs)
+    options = TilingOptions(
+        *(size, stride, min_valid, validation, seed, aoi, bands, scale, offset, nodata, crs),
+        *(max_cloud, mask, mask_values),
+    )
     with Project.open(project) as opened:
         return {"rasters": [vars(item) for item in tile_rasters(opened, rasters, options, context.monitor)]}
 
@@ -110,10 +131,35 @@ def embed(context: Context, *, project: Path, encoder: str = DEFAULT_ENCODER, de
     context.warm.forget()
     with Project.open(project) as opened:
         context.monitor.advance(0.0, "Loading the encoder")
-        loaded = load_encoder(encoder, choose_device(device))
-        made = embed_project(opened, loaded, encoder, context.monitor)
+        name = choose_encoder(opened, encoder, context.monitor)
+        loaded = load_encoder(name, choose_device(device), context.monitor.part(0.0, 0.1))
+        made = embed_project(opened, loaded, name, context.monitor.part(0.1, 1.0))
     n_tiles, dimension = made.matrix.shape
     return {"encoder": made.encoder, "tiles": n_tiles, "dimension": dimension}
+
+
+def pretrain(
+    context: Context,
+    *,
+    project: Path,
+    out: Path,
+    method: str = "moco",
+    epochs: Annotated[int, AtLeast(1)] = 100,
+    batch: Annotated[int, AtLeast(2)] = 256,
+    seed: Seed = 0,
+    resume: bool = True,
+    device: str = "auto",
+) -> dict[str, Any]:
+    """Train an encoder on the project's tiles, or go on with a training that was stopped."""
+    made = train_encoder(
+        [project],
+        out,
+        PretrainOptions(method=method, epochs=epochs, batch=batch, seed=seed),
+        resume=resume,
+        device=choose_device(device),
+        monitor=context.monitor,
+    )
+    return vars(made)
 
 
 def query(
@@ -227,6 +273,7 @@ METHODS: dict[str, Callable[..., dict[str, Any]]] = {
         encoders,
         tile,
         embed,
+        pretrain,
         query,
         suggest,
         train,

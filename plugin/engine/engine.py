@@ -19,7 +19,7 @@ from ...core.errors import QuadratError
 from .. import settings
 from .connection import Connection
 from .environment import find_interpreter
-from .task import Call, EngineTask, Examination, Results, unforeseen
+from .task import Call, EngineTask, Examination, Results, TaskApart, unforeseen
 
 PATIENCE_S = 2.0
 UNLOAD_S = 0.4  # QGIS stands still meanwhile
@@ -28,13 +28,15 @@ SETTING = "interpreter"
 OnDone = Callable[[Results], None]
 OnFailed = Callable[[QuadratError], None]
 OnStep = Callable[[int, dict[str, Any]], None]
+OnSaid = Callable[[float, str], None]
 
 
 class Engine(QObject):
     """The one way to the worker.
 
-    Signals: ``busy_changed``, ``said(progress 0-1, message)`` and ``remarked(level, message)`` tell of all work that is
-    not quiet; ``state_changed`` when another worker, or another Python, has taken over.
+    Signals: ``busy_changed`` and ``said(progress 0-1, message)`` tell of all work that is neither quiet nor apart,
+    ``remarked(level, message)`` of all that is not quiet; ``state_changed`` when another worker, or another Python, has
+    taken over.
     """
 
     busy_changed = pyqtSignal(bool)
@@ -53,13 +55,13 @@ class Engine(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether work is going on that the analyst should know of."""
-        return any(not task.quiet for task in self._tasks)
+        """Whether work is going on that the analyst should know of and other work has to wait for."""
+        return bool(self._occupying())
 
     @property
     def title(self) -> str:
         """What is being done, empty if nothing is."""
-        return next((task.title for task in self._tasks if not task.quiet), "")
+        return next((task.title for task in self._occupying()), "")
 
     @property
     def hello(self) -> dict[str, Any] | None:
@@ -103,7 +105,18 @@ class Engine(QObject):
         if self._connection.interpreter != self.interpreter():
             self.restart()
         task = EngineTask(title, calls, self._connection, quiet=quiet)
-        return self._submit(task, on_done, on_failed, on_step)
+        return self._submit(task, on_done, on_failed, on_step, None if quiet else self.said.emit)
+
+    def start_apart(
+        self, title: str, calls: Sequence[Call], *, on_said: OnSaid, on_done: OnDone, on_failed: OnFailed
+    ) -> EngineTask:
+        """The same in a worker of its own, for work that takes hours.
+
+        Nothing waits for it, and neither :meth:`stop` nor :meth:`restart` ends it, but the task's own ``cancel``.
+        ``on_said(progress 0-1, message)`` hears how far it is.
+        """
+        task = TaskApart(title, calls, self._connect(self.interpreter()))
+        return self._submit(task, on_done, on_failed, on_said=on_said)
 
     def examine(
         self,
@@ -113,12 +126,12 @@ class Engine(QObject):
     ) -> Examination:
         """Try out a Python (None: there is none) without touching the worker that runs. See :class:`Examination`."""
         task = Examination(self._connect(path), Path.home())
-        self._submit(task, lambda results: on_done(task, results), lambda error: on_failed(task, error), None)
+        self._submit(task, lambda results: on_done(task, results), lambda error: on_failed(task, error))
         return task
 
     def stop(self) -> None:
-        """Stop all work that is not quiet; it ends with Cancelled, within seconds even if the worker hangs."""
-        for task in [task for task in self._tasks if not task.quiet]:
+        """Stop all work that :attr:`busy` tells of; it ends with Cancelled, within seconds even if the worker hangs."""
+        for task in self._occupying():
             task.cancel()
 
     def restart(self) -> None:
@@ -140,19 +153,28 @@ class Engine(QObject):
         for task in tasks:
             task.left.wait(UNLOAD_S)
 
+    def _occupying(self) -> list[EngineTask]:
+        """The tasks that are neither quiet nor apart."""
+        return [task for task in self._tasks if not (task.quiet or task.apart)]
+
     def _connect(self, interpreter: Path | None) -> Connection:
         log = Path(QgsApplication.qgisSettingsDirPath()) / "quadrat" / "engine.log"
         return Connection(interpreter, self._folder, log)
 
     def _submit(
-        self, task: EngineTask, on_done: OnDone | None, on_failed: OnFailed | None, on_step: OnStep | None
+        self,
+        task: EngineTask,
+        on_done: OnDone | None,
+        on_failed: OnFailed | None,
+        on_step: OnStep | None = None,
+        on_said: OnSaid | None = None,
     ) -> EngineTask:
         """Hand a task to QGIS. Its signals come from another thread and are queued for this one."""
         task.step_done.connect(lambda index, result: self._deliver(on_step, index, result))
         task.succeeded.connect(lambda results: self._end(task, on_done, on_failed, results))
         task.failed.connect(lambda error: self._end(task, on_failed, None, error))
+        task.said.connect(lambda fraction, message: self._deliver(on_said, fraction, message))
         if not task.quiet:
-            task.said.connect(lambda fraction, message: self._deliver(self.said.emit, fraction, message))
             task.remarked.connect(lambda level, message: self._deliver(self.remarked.emit, level, message))
         self._tasks.append(task)
         QgsApplication.taskManager().addTask(task)

@@ -57,6 +57,7 @@ class EngineTask(QgsTask):
         super().__init__(title, task_flags(quiet=quiet))
         self.title = title
         self.quiet = quiet
+        self.apart = False  # whether its connection is its own, so that it holds up nobody
         self.left = threading.Event()  # set when the thread is done with this task, or will never begin
         self.connection = connection
         self._calls = tuple(calls)
@@ -113,8 +114,20 @@ class EngineTask(QgsTask):
         self.said.emit(fraction, message)
 
 
-class Examination(EngineTask):
-    """Try out a Python by its own worker, which ends with the task: results are those of ``hello`` and ``doctor``.
+class TaskApart(EngineTask):
+    """Calls to a worker of their own, which ends with the task, so that other work goes on meanwhile."""
+
+    def __init__(self, title: str, calls: Sequence[Call], connection: Connection, *, quiet: bool = False) -> None:
+        super().__init__(title, calls, connection, quiet=quiet)
+        self.apart = True
+
+    def _let_go(self) -> None:
+        """End the worker."""
+        self.connection.close(PATIENCE_S)
+
+
+class Examination(TaskApart):
+    """Try out a Python by its own worker: results are those of ``hello`` and ``doctor``.
 
     What is known of the Python before it is started is in ``connection.report``, also if the task fails.
     """
@@ -122,10 +135,6 @@ class Examination(EngineTask):
     def __init__(self, connection: Connection, folder: Path) -> None:
         calls = (Call("hello", {}), Call("doctor", {"folder": str(folder)}))
         super().__init__("Quadrat: test the engine", calls, connection, quiet=True)
-
-    def _let_go(self) -> None:
-        """End the worker."""
-        self.connection.close(PATIENCE_S)
 
 
 def unforeseen(error: BaseException) -> QuadratError:

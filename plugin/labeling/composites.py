@@ -44,6 +44,7 @@ _CUT = (0.02, 0.98)
 _WINDOWS = 8  # on each side
 _WINDOW_PX = 16
 _USUAL_REFLECTANCE = (0.0, 0.3)
+_USUAL_DN = (0.0, 4000.0)  # the same with the 1000 that products have added since 2022
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,12 @@ def composites_for(rasters: Sequence[RasterRecord]) -> list[Composite]:
             found.append(Composite(name, fitting))
     # Without a band in common, each raster shows its first.
     return found or [Composite("Grey", tuple(name for name in names[0] if name in common)[:1])]
+
+
+def show_usual_stretch(layer: QgsRasterLayer) -> None:
+    """Show the first three bands of a product, of which nothing is known yet."""
+    count = min(3, layer.bandCount())
+    _set_renderer(layer, (1, 2, 3) if count == 3 else (1,), [_USUAL_DN] * count)
 
 
 class CompositeView:

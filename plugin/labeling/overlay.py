@@ -18,6 +18,7 @@ import contextlib
 import os
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from ...core.errors import ProjectError
 from ...core.project.records import RasterRecord
 from ...core.project.store import Project
 from ..job import Job
+from ..product_layer import band_numbers, is_product, layer_file, make_product_layer
 from . import styles
 from .composites import Composite, CompositeView, composites_for
 from .layer_group import LayerGroup
@@ -268,14 +270,12 @@ class Overlay(QObject):
         if path is None:
             return False
         present = self._group.layer(key)
-        if present is not None and not _shows(present, path):
+        if present is not None and not self._shows(present, path):
             self._group.remove(key)  # the raster has moved
         if self._find_raster_layer(record) is not None or not self._group.wants(key):
             return False
-        # Without QGIS's default style, which would measure the raster in the main thread.
-        options = QgsRasterLayer.LayerOptions(loadDefaultStyle=False)
-        layer = QgsRasterLayer(str(path), record.name, "gdal", options)
-        if layer.isValid():
+        layer = _raster_layer(path, record.name, project)
+        if layer is not None:
             self._group.add(key, layer, expanded=False)
             self._restyle_rasters([(record, layer)])
         else:
@@ -288,13 +288,19 @@ class Overlay(QObject):
         if key not in records:
             return key in ROLES
         path = self._job.project.find_raster(records[key])
-        return path is not None and layer.isValid() and _shows(layer, path)
+        return path is not None and layer.isValid() and self._shows(layer, path)
 
     def _find_raster_layer(self, record: RasterRecord) -> QgsRasterLayer | None:
         path = self._job.project.find_raster(record)
         layers = QgsProject.instance().mapLayers().values()
         rasters = [layer for layer in layers if isinstance(layer, QgsRasterLayer) and layer.isValid()]
-        return next((layer for layer in rasters if path is not None and _shows(layer, path)), None)
+        return next((layer for layer in rasters if path is not None and self._shows(layer, path)), None)
+
+    def _shows(self, layer: QgsMapLayer, path: Path) -> bool:
+        """Whether the file behind a layer is ``path``, or the one that shows the whole product that is there."""
+        file = layer_file(path, _folder_of(self._job.project)) if is_product(path) else path
+        source = QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source()).get("path") or ""
+        return bool(source) and os.path.normcase(os.path.realpath(source)) == os.path.normcase(os.path.realpath(file))
 
     # Looks
 
@@ -319,17 +325,32 @@ class Overlay(QObject):
         found = self.composites()
         chosen = next((item for item in found if item.name == self._composite), found[0] if found else None)
         if chosen is not None and rasters:
-            self._composite_view.show(chosen, rasters)
+            self._composite_view.show(chosen, [(_as_shown(record, layer), layer) for record, layer in rasters])
 
 
 def _raster_key(record: RasterRecord) -> str:
     return f"imagery {record.raster_id}"
 
 
-def _shows(layer: QgsMapLayer, path: Path) -> bool:
-    """Whether the file behind a layer is ``path``."""
-    source = QgsProviderRegistry.instance().decodeUri(layer.providerType(), layer.source()).get("path") or ""
-    return bool(source) and os.path.normcase(os.path.realpath(source)) == os.path.normcase(os.path.realpath(path))
+def _folder_of(project: Project) -> Path:
+    """Where what can be computed again is kept; it need not be there."""
+    return project.path.with_suffix(".quadrat")
+
+
+def _raster_layer(path: Path, name: str, project: Project) -> QgsRasterLayer | None:
+    """A layer for a raster or product, not styled yet; None if QGIS cannot show it."""
+    if is_product(path):
+        layer = make_product_layer(path, _folder_of(project))
+    else:
+        # Without QGIS's default style, which would measure the raster in the main thread.
+        layer = QgsRasterLayer(str(path), name, "gdal", QgsRasterLayer.LayerOptions(loadDefaultStyle=False))
+    return layer if layer is not None and layer.isValid() else None
+
+
+def _as_shown(record: RasterRecord, layer: QgsRasterLayer) -> RasterRecord:
+    """The record with the bands numbered as in the layer, which counts those of a product in its own way."""
+    numbers = band_numbers(layer)
+    return replace(record, bands=tuple(numbers.items())) if numbers else record
 
 
 def _has_first_look(layer: QgsRasterLayer) -> bool:

@@ -16,13 +16,15 @@ from ...core.project.store import Project
 from ..context import Context
 from ..engine.task import Call
 from ..job import Stage
-from ..requests import PrepareRequest
+from ..requests import PrepareRequest, TrainingRequest, free_encoder_file
 from ..steps import reported
+from ..training import EncoderTraining
 from .area import AreaChooser
 from .base import Panel
 from .prepare_options import PrepareOptions
 from .project_rasters import ProjectRasters
 from .raster_list import RasterList
+from .train_encoder_dialog import TrainEncoderDialog
 from .widgets import Note, push_button
 
 
@@ -34,12 +36,13 @@ class ImageryPanel(Panel):
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
         self._is_writing_area = False
-        self._asked_for_encoders: Path | None = None
+        self._asked_for_encoders: tuple[object, ...] = ()
         self._shown_project: Path | None = None
         self.in_project = ProjectRasters()
         self.rasters = RasterList(context)
         self.area = AreaChooser(context.iface.mapCanvas())
         self.options = PrepareOptions()
+        self.training = EncoderTraining(context.job, context.engine, context.messages, self)
         self.size_note = Note()
         self.reason = Note()
         self.prepare_button = push_button("Prepare tiles", self.prepare, "Cut, embed, and ask for the first tiles")
@@ -59,6 +62,9 @@ class ImageryPanel(Panel):
         self.in_project.located.connect(self.context.workflow.relocate)
         self.rasters.changed.connect(self._enable_button)
         self.area.changed.connect(self._enable_button)
+        self.options.encoders.training_wanted.connect(self.train_encoder)
+        self.training.changed.connect(self._show_training)
+        self.training.trained.connect(self._choose_trained)
         # Both take Enter, Backspace and Esc on the map.
         self.area.drawing.connect(self.context.labelling.stop)
 
@@ -81,7 +87,8 @@ class ImageryPanel(Panel):
             self._shown_project = project.path
             self.rasters.forget_choices()
             self.options.show_project(project)
-        self._ask_for_encoders()
+        self._ask_for_encoders(project)
+        self._show_training()
         self.size_note.say(f"Tiles of {project.tile_size} × {project.tile_size} pixels, as the project was made for.")
         self.area.refresh(project.path)
         self.rasters.refresh(self.in_project.show_project(project), project.tile_size)
@@ -91,6 +98,7 @@ class ImageryPanel(Panel):
         """Stop listening to QGIS and take everything off the map."""
         self.rasters.unload()
         self.area.unload()
+        self.training.unload()
 
     def prepare(self) -> None:
         """Write the area of interest, if there is one, and let the workflow do the rest."""
@@ -117,8 +125,10 @@ class ImageryPanel(Panel):
                     stride=options.stride,
                     min_valid=options.min_valid,
                     validation=options.validation,
-                    encoder=options.encoder,
+                    encoder=options.encoders.source,
                     seed=options.seed,
+                    max_cloud=options.max_cloud,
+                    mask=options.mask,
                     then_query=self.context.job.stage < Stage.ROUND,
                 )
             )
@@ -145,19 +155,50 @@ class ImageryPanel(Panel):
             return "" if self.context.job.project.has_tiles() else "Tick at least one raster."
         return self.rasters.reason() or self.area.reason()
 
-    def _ask_for_encoders(self) -> None:
-        """Ask each Python once what it can embed with; without an answer there is ``statistics``."""
+    def _ask_for_encoders(self, project: Project) -> None:
+        """Ask each Python once what it can embed the project's rasters with; without an answer it finds the best."""
         interpreter = self.context.engine.interpreter()
-        if interpreter is None or interpreter == self._asked_for_encoders:
+        question = (interpreter, project.path, len(project.rasters()))
+        if interpreter is None or question == self._asked_for_encoders:
             return
-        self._asked_for_encoders = interpreter
+        self._asked_for_encoders = question
 
         def show(results: list[dict[str, Any]]) -> None:
-            self.options.show_encoders(results[0]["encoders"], results[0]["default"])
+            if question == self._asked_for_encoders:
+                self.options.encoders.show_encoders(results[0]["encoders"], results[0]["best"])
 
         def ask_again(error: QuadratError) -> None:
             if isinstance(error, Cancelled):  # the engine was restarted; a Python that fails is not asked again
-                self._asked_for_encoders = None
+                self._asked_for_encoders = ()
 
-        calls = [Call("encoders", {})]
+        calls = [Call("encoders", {"project": str(project.path)})]
         self.context.engine.start("Looking for encoders", calls, on_done=show, on_failed=ask_again, quiet=True)
+
+    @reported
+    def train_encoder(self) -> None:
+        """Ask what to train, or show how far the training is."""
+        project = self.context.job.project
+        settings = self.context.workflow.query_settings
+        hello = self.context.engine.hello or {}
+        dialog = TrainEncoderDialog(
+            self.training,
+            TrainingRequest(project.path, free_encoder_file(project.path), device=settings.device),
+            self.training.unfinished(project),
+            tiles=len(project.tiles()),
+            device=str(hello.get("device", "")),
+            parent=self,
+        )
+        dialog.exec()
+        dialog.deleteLater()
+
+    @reported
+    def _show_training(self) -> None:
+        """Show how far the training is; before there are tiles there is nothing to train on."""
+        if self.context.job.is_open:
+            reason = "" if self.context.job.project.has_tiles() else "Prepare tiles first: it learns from them."
+            self.options.encoders.show_training(self.training.state, reason)
+
+    def _choose_trained(self, request: TrainingRequest) -> None:
+        """The analyst waited for this encoder, unless there is another project meanwhile."""
+        if self.context.job.is_open and self.context.job.project.path == request.project:
+            self.options.encoders.choose(str(request.out))

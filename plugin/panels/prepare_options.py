@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from qgis.gui import QgsCollapsibleGroupBox
-from qgis.PyQt.QtCore import Qt
-from qgis.PyQt.QtWidgets import QComboBox, QFileDialog, QFormLayout, QSpinBox, QWidget
+from qgis.gui import QgsCollapsibleGroupBox, QgsFileWidget
+from qgis.PyQt.QtWidgets import QFormLayout, QSpinBox, QVBoxLayout, QWidget
 
 from ...core.project.store import Project
-from ...core.project.vectors import encoder_of
-from .widgets import Note, in_a_row, narrow, push_button
-
-_KINDS = "Encoders and weights (*.toml *.pth *.pt *.safetensors)"
-_STATISTICS = {"name": "statistics", "summary": "Needs no download and no GPU.", "available": True, "reason": ""}
+from .encoder_choice import EncoderChoice
+from .widgets import Note
 
 
 class PrepareOptions(QgsCollapsibleGroupBox):
-    """Encoder, stride, valid pixels, validation sample, seed; closed at first."""
+    """Encoder, clouds, stride, valid pixels, validation sample, seed; closed at first."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__("Advanced", parent)
         self.setSaveCollapsedState(False)
-        self.encoder_combo = narrow(QComboBox())
-        self.encoder_note = Note()
-        self.file_button = push_button("File…", self._ask_for_file, "An encoder file (.toml) or weights (.pth)")
+        self.encoders = EncoderChoice()
+        self.cloud_spin = _spin(-1, 100, -1, " % clouds", "keep all")
+        self.cloud_spin.setPrefix("up to ")
+        self.cloud_spin.setToolTip("Tiles of which more is covered by clouds or their shadows are set aside.")
+        self.mask_file = QgsFileWidget()
+        self.mask_file.setFilter("Rasters (*.tif *.tiff *.vrt *.img *.jp2);;All files (*)")
+        self.mask_file.setDialogTitle("Cloud mask")
+        self.mask_file.setToolTip("A raster that is not 0 where there are clouds, for imagery that does not tell.")
+        self.mask_file.lineEdit().setPlaceholderText("the product's own")
         self.stride_spin = _spin(0, 8192, 0, " px", "as the tile size")
         self.stride_spin.setToolTip("From one tile to the next; less than the tile size makes tiles overlap.")
         self.min_valid_spin = _spin(1, 100, 90, " %")
@@ -35,14 +35,20 @@ class PrepareOptions(QgsCollapsibleGroupBox):
         self.seed_spin = _spin(0, 2**31 - 1, 0)
         self.seed_spin.setToolTip("Another seed draws another validation sample.")
         self._lay_out()
-        self.show_encoders([_STATISTICS], "statistics")
-        self.encoder_combo.currentIndexChanged.connect(self._explain_encoder)
+        self.cloud_spin.valueChanged.connect(self._enable_mask)
+        self._enable_mask()
         self.setCollapsed(True)
 
     @property
-    def encoder(self) -> str:
-        """The name or file of the encoder."""
-        return str(self.encoder_combo.currentData())
+    def max_cloud(self) -> float | None:
+        """Share of a tile that clouds may cover, 0-1; None: clouds are not looked at."""
+        return None if self.cloud_spin.value() < 0 else self.cloud_spin.value() / 100
+
+    @property
+    def mask(self) -> Path | None:
+        """A raster that says where clouds are; None: what the product says."""
+        text = self.mask_file.filePath().strip()
+        return Path(text) if text and self.max_cloud is not None else None
 
     @property
     def stride(self) -> int | None:
@@ -64,56 +70,21 @@ class PrepareOptions(QgsCollapsibleGroupBox):
         """What the validation sample is drawn with."""
         return self.seed_spin.value()
 
-    def show_encoders(self, encoders: Sequence[Mapping[str, Any]], default: str) -> None:
-        """Offer these encoders (results of the protocol's ``encoders``); what was chosen stays chosen."""
-        before = self.encoder if self.encoder_combo.count() else default
-        files = [
-            self.encoder_combo.itemData(row)
-            for row in range(self.encoder_combo.count())
-            if Path(self.encoder_combo.itemData(row)).is_absolute()
-        ]
-        self.encoder_combo.clear()
-        for encoder in encoders:
-            self.encoder_combo.addItem(encoder["name"], encoder["name"])
-            row = self.encoder_combo.count() - 1
-            about = encoder["summary"] if encoder["available"] else f"Not available: {encoder['reason']}"
-            self.encoder_combo.setItemData(row, about, Qt.ItemDataRole.ToolTipRole)
-            self.encoder_combo.model().item(row).setEnabled(encoder["available"])
-        for file in files:
-            self._add_file(file)
-        self.encoder_combo.setCurrentIndex(max(self.encoder_combo.findData(before), 0))
-        self._explain_encoder()
-
     def show_project(self, project: Project) -> None:
-        """Start with the encoder that the project has been embedded with."""
-        encoder = encoder_of(project)
-        if encoder:
-            self.use_encoder(encoder.source)
+        """Start with the encoder of the project."""
+        self.encoders.show_project(project)
 
-    def use_encoder(self, source: str) -> None:
-        """Choose an encoder by name or file."""
-        if self.encoder_combo.findData(source) < 0:
-            self._add_file(source)
-        self.encoder_combo.setCurrentIndex(self.encoder_combo.findData(source))
-
-    def _add_file(self, source: str) -> None:
-        self.encoder_combo.addItem(Path(source).name, source)
-        self.encoder_combo.setItemData(self.encoder_combo.count() - 1, source, Qt.ItemDataRole.ToolTipRole)
-
-    def _ask_for_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Encoder", "", _KINDS)
-        if path:
-            self.use_encoder(path)
-
-    def _explain_encoder(self, *_news: object) -> None:
-        self.encoder_note.say(str(self.encoder_combo.currentData(Qt.ItemDataRole.ToolTipRole) or ""))
+    def _enable_mask(self, *_news: object) -> None:
+        self.mask_file.setEnabled(self.max_cloud is not None)
 
     def _lay_out(self) -> None:
-        form = QFormLayout(self)
+        layout = QVBoxLayout(self)
+        layout.addWidget(self.encoders)
+        form = QFormLayout()
+        layout.addLayout(form)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
-        form.addRow("Encoder", self.encoder_combo)
-        form.addRow(self.encoder_note)
-        form.addRow("", in_a_row(self.file_button))
+        form.addRow("Cloudy tiles", self.cloud_spin)
+        form.addRow("Cloud mask", self.mask_file)
         form.addRow("Validation", self.validation_spin)
         form.addRow(Note("These tiles are drawn at random and never learnt from: they say how good the map really is."))
         form.addRow("Valid pixels", self.min_valid_spin)

@@ -11,6 +11,9 @@ from qgis.PyQt.QtWidgets import QFileDialog, QLabel, QListWidget, QListWidgetIte
 from ...core.project.store import Project
 from .widgets import in_a_row, push_button
 
+_IS_FOLDER = Qt.ItemDataRole.UserRole + 1
+_FOLDERS = ("", ".safe")  # endings of what was a product in a folder
+
 
 class ProjectRasters(QWidget):
     """Signals: ``located(raster_id, path)`` when the analyst said where a raster is now."""
@@ -46,6 +49,7 @@ class ProjectRasters(QWidget):
             item = QListWidgetItem(f"{record.name}: {state if path else 'its file is not where it was'}", self.list)
             item.setToolTip(str(path or record.path))
             item.setData(Qt.ItemDataRole.UserRole, None if path else record.raster_id)
+            item.setData(_IS_FOLDER, Path(record.path).suffix.lower() in _FOLDERS)
             item.setIcon(QgsApplication.getThemeIcon("/mIconRaster.svg" if path else "/mIconWarning.svg"))
         missing = [row for row, record in enumerate(records) if found[record.raster_id] is None]
         self.list.setCurrentRow(selected if selected in missing else next(iter(missing), -1))
@@ -62,7 +66,10 @@ class ProjectRasters(QWidget):
         self.locate_button.setEnabled(self._missing_id() is not None)
 
     def _locate(self) -> None:
-        raster_id = self._missing_id()
-        path, _ = QFileDialog.getOpenFileName(self, "Where is the raster now?", str(self._folder))
+        raster_id, title = self._missing_id(), "Where is the raster now?"
+        if self.list.currentItem().data(_IS_FOLDER):
+            path = QFileDialog.getExistingDirectory(self, title, str(self._folder))
+        else:
+            path, _ = QFileDialog.getOpenFileName(self, title, str(self._folder))
         if path and raster_id is not None:
             self.located.emit(raster_id, Path(path))

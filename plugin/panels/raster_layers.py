@@ -8,7 +8,8 @@ from typing import NamedTuple
 from qgis.core import QgsMapLayer, QgsProject, QgsProviderRegistry, QgsRasterLayer
 
 from ...core.errors import UsageError
-from ...core.paths import check_name, is_file
+from ...core.paths import check_name, exists
+from ..product_layer import product_behind
 
 # What QGIS calls the sources of rasters that are no files.
 _SOURCES = {
@@ -22,7 +23,7 @@ _SAVE_IT = "Save it as a GeoTIFF first (right click on the layer, Export, Save A
 
 
 class LocalFile(NamedTuple):
-    """The file of a layer, or None and the reason."""
+    """The file of a layer, or the folder or zip of the product that it shows; else None and the reason."""
 
     path: Path | None
     reason: str = ""
@@ -35,9 +36,12 @@ def raster_layers() -> list[QgsRasterLayer]:
 
 
 def local_file(layer: QgsMapLayer) -> LocalFile:
-    """The file behind a layer, if it is a raster that the engine can open by its path alone."""
+    """The file or product behind a layer, if the engine can open it by its path alone."""
     if not isinstance(layer, QgsRasterLayer):
         return LocalFile(None, "This is no raster.")
+    product = product_behind(layer)
+    if product is not None:
+        return _checked(product)
     provider = layer.providerType()
     if provider != "gdal":
         return LocalFile(None, f"This is {_SOURCES.get(provider, 'no file')}, not a raster file. {_SAVE_IT}")
@@ -50,7 +54,11 @@ def local_file(layer: QgsMapLayer) -> LocalFile:
     path = Path(text)
     if parts.get("layerName") or not path.is_absolute():
         return LocalFile(None, f"This is one of several images in a file. {_SAVE_IT}")
-    if not is_file(path):
+    return _checked(path)
+
+
+def _checked(path: Path) -> LocalFile:
+    if not exists(path):
         return LocalFile(None, "Its file is not there any more. Put it back, or remove the layer.")
     try:
         check_name(path)

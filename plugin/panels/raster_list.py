@@ -1,5 +1,6 @@
 """The rasters that are loaded in QGIS, to be ticked; what the engine finds in each, and what the analyst changes.
 
+A Sentinel-2 product is one raster, whichever and however many layers show it, or none.
 Layers come and go. What is known about a raster hangs on its file: it outlives the layer, and an answer of the engine
 that comes too late finds nobody and is dropped. Only rasters that are ticked are looked at, one question each.
 """
@@ -7,7 +8,6 @@ that comes too late finds nobody and is dropped. Only rasters that are ticked ar
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,55 +18,23 @@ from qgis.PyQt.QtWidgets import QDialog, QFileDialog, QListWidget, QListWidgetIt
 from ...core.errors import Cancelled, ImageryError, QuadratError
 from ..context import Context
 from ..engine.task import Call
+from ..labeling.composites import show_usual_stretch
+from ..messages import Messages
+from ..product_layer import make_product_layer, product_behind, product_of_text
 from ..requests import RasterChoice
+from ..steps import reported
 from .bands_dialog import BandsDialog
 from .raster_layers import local_file, raster_layers
+from .raster_look import Look, Question
 from .widgets import Note, in_a_row, push_button
-
-NAME_THE_BANDS = "Press Bands… and say which is which."
-LOOK_AGAIN = "Untick it and tick it again to look at it once more."
-DEGREES = (
-    "Its pixels are degrees, so tiles are not square on the ground and may look squeezed. It works, but better "
-    "reproject it to UTM first: Raster, Projections, Warp (Reproject)…"
-)
 
 
 class Line(NamedTuple):
-    """A layer in the list: its name, its file, or the reason why it has none that can be used."""
+    """A raster in the list: its name, its file, or the reason why it has none that can be used."""
 
     name: str
     path: Path | None
     reason: str
-
-
-class Question(NamedTuple):
-    """What the engine is asked about a raster, and which engine; the same question has the same answer."""
-
-    choice: RasterChoice
-    tile_size_px: int
-    interpreter: Path | None
-
-
-@dataclass
-class Look:
-    """What is known about a raster: the analyst's choice and what the engine said about it.
-
-    ``asked`` is the question that is on its way or answered; ``first`` what was found before anything was changed.
-    """
-
-    choice: RasterChoice
-    ticked: bool = False
-    asked: Question | None = None
-    seen: dict[str, Any] | None = None
-    first: dict[str, Any] | None = None
-    error: QuadratError | None = None
-
-    @property
-    def problem(self) -> dict[str, Any] | None:
-        """Why the raster cannot be tiled as it stands, as the engine says it."""
-        if self.error is not None:
-            return self.error.as_dict()
-        return self.seen["problem"] if self.seen else None
 
 
 class RasterList(QWidget):
@@ -79,6 +47,7 @@ class RasterList(QWidget):
         self._context = context
         self._looks: dict[Path, Look] = {}
         self._known: set[Path] = set()
+        self._without_layer: list[Path] = []  # products that QGIS cannot show
         self._tile_size_px = 0
         self._is_showing = False
         self._lines: list[Line] = []
@@ -88,13 +57,16 @@ class RasterList(QWidget):
         self.list.setMinimumHeight(120)
         self.list.itemChanged.connect(self._tick)
         self.list.currentRowChanged.connect(self._show_details)
-        self.add_button = push_button("Add file…", self._ask_for_files, "Load a raster file into QGIS")
+        self.add_button = push_button("Add file…", self._ask_for_files, "Load a raster file, or a zipped product")
+        self.product_button = push_button(
+            "Add product…", self._ask_for_product, "Load a Sentinel-2 product: a .SAFE folder, or a folder of bands"
+        )
         self.bands_button = push_button("Bands…", self.edit_bands, "Say what the bands of the selected raster are")
         self.details = Note()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self.list)
-        layout.addLayout(in_a_row(self.add_button, self.bands_button))
+        layout.addLayout(in_a_row(self.add_button, self.product_button, self.bands_button))
         layout.addWidget(self.details)
         project = QgsProject.instance()
         project.layersAdded.connect(self._show_layers)
@@ -117,6 +89,7 @@ class RasterList(QWidget):
     def forget_choices(self) -> None:
         """Another project is open: nothing is ticked or changed for it yet."""
         self._looks.clear()
+        self._without_layer.clear()
 
     def choices(self) -> list[RasterChoice]:
         """The rasters that are ticked, as they are to be read."""
@@ -132,8 +105,12 @@ class RasterList(QWidget):
         return ""
 
     def add_files(self, paths: Collection[str]) -> None:
-        """Load raster files as layers and tick them."""
+        """Load raster files as layers and tick them; a file of a product stands for the product."""
         for text in paths:
+            product = product_of_text(text)
+            if product is not None:
+                self.add_product(product)
+                continue
             layer = QgsRasterLayer(text, Path(text).stem)
             if not layer.isValid():
                 sentence = f"{Path(text).name} cannot be opened as a raster: it is of another kind, or damaged."
@@ -143,6 +120,27 @@ class RasterList(QWidget):
             if path is not None:
                 self._look_of(path).ticked = True
             QgsProject.instance().addMapLayer(layer)
+
+    @reported
+    def add_product(self, path: Path) -> None:
+        """Load a product as one layer and tick it; where QGIS cannot show it, it is listed without one."""
+        if path.resolve() in self._known:
+            self.messages.info(f"{path.name} is in the project already.")
+            return
+        self._look_of(path).ticked = True
+        if all(line.path != path for line in self._lines):
+            layer = make_product_layer(path, self._context.job.project.folder)
+            if layer is None:
+                self._without_layer.append(path)
+            else:
+                show_usual_stretch(layer)
+                QgsProject.instance().addMapLayer(layer)
+        self._show_layers()
+
+    @property
+    def messages(self) -> Messages:
+        """Where to say what went wrong."""
+        return self._context.messages
 
     def edit_bands(self) -> None:
         """Let the analyst say what the bands of the selected raster are."""
@@ -160,6 +158,11 @@ class RasterList(QWidget):
         kinds = QgsProviderRegistry.instance().fileRasterFilters()
         paths, _ = QFileDialog.getOpenFileNames(self, "Add rasters", "", kinds)
         self.add_files(paths)
+
+    def _ask_for_product(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "A .SAFE folder, or a folder of band files")
+        if folder:
+            self.add_product(Path(folder))
 
     def _look_of(self, path: Path) -> Look:
         return self._looks.setdefault(path, Look(RasterChoice(path)))
@@ -194,15 +197,16 @@ class RasterList(QWidget):
         self._show_states()
 
     def _listed(self) -> list[Line]:
-        """The layers to list; a file that several layers show is listed once."""
+        """The rasters to list; what several layers show is listed once."""
+        found = [_line_of(layer) for layer in raster_layers()]
+        found += [Line(path.stem, path, "") for path in self._without_layer]
         listed: list[Line] = []
         seen = set(self._known)
-        for layer in raster_layers():
-            path, reason = local_file(layer)
-            if path is None or path.resolve() not in seen:
-                listed.append(Line(layer.name(), path, reason))
-            if path is not None:
-                seen.add(path.resolve())
+        for line in found:
+            if line.path is None or line.path.resolve() not in seen:
+                listed.append(line)
+            if line.path is not None:
+                seen.add(line.path.resolve())
         return sorted(listed, key=lambda line: line.path is None)  # those that cannot be used come last
 
     def _tick_the_only_one(self) -> None:
@@ -250,12 +254,9 @@ class RasterList(QWidget):
             look.first = look.first or look.seen
             self._show_states()
 
-        params: dict[str, Any] = {"raster": str(choice.path), "tile_size": question.tile_size_px}
-        said = {"bands": choice.bands, "scale": choice.scale, "offset": choice.offset, "nodata": choice.nodata}
-        params.update({name: value for name, value in said.items() if value is not None})
         self._context.engine.start(
             f"Looking at {choice.path.name}",
-            [Call("inspect", params)],
+            [Call("inspect", question.params())],
             on_done=answered,
             on_failed=lambda error: answered(None, error),
             quiet=True,
@@ -273,7 +274,7 @@ class RasterList(QWidget):
             look = self._look_of(line.path)
             item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable | Qt.ItemFlag.ItemIsUserCheckable)
             item.setCheckState(Qt.CheckState.Checked if look.ticked else Qt.CheckState.Unchecked)
-            item.setText(f"{line.name}\n{_state_of(look)}")
+            item.setText(f"{line.name}\n{look.state()}")
             warns = look.problem or (look.seen and look.seen["geographic"])
             icon = "/mIconWarning.svg" if warns else "/mIconRaster.svg"
             item.setIcon(QgsApplication.getThemeIcon(icon))
@@ -284,34 +285,10 @@ class RasterList(QWidget):
     def _show_details(self, *_news: object) -> None:
         look = self._current_look()
         self.bands_button.setEnabled(look is not None and look.first is not None)
-        self.details.say(_details_of(look) if look is not None else "")
+        self.details.say(look.details() if look is not None else "")
 
 
-def _state_of(look: Look) -> str:
-    """A raster in a line."""
-    if look.problem is not None:
-        return str(look.problem["message"])
-    if look.seen is None:
-        return "Looking at it" if look.ticked else "Tick it to use it"
-    bands = [band["name"] for band in look.seen["bands"] if band["name"]]
-    number = "1 band" if len(bands) == 1 else f"{len(bands)} bands"
-    return f"{number}: {' '.join(bands)}; {look.seen['tiles']:,} tiles"
-
-
-def _details_of(look: Look) -> str:
-    """A raster in some sentences: what is wrong and what to do, else how it is read."""
-    problem, seen = look.problem, look.seen
-    if problem is not None:
-        if seen is None:
-            return f"{problem['message']} {LOOK_AGAIN}"
-        nameless = not any(band["name"] for band in seen["bands"])
-        return f"{problem['message']} {NAME_THE_BANDS if nameless else problem['hint']}".strip()
-    if seen is None:
-        return ""
-    no_data = "no number means no data" if seen["nodata"] is None else f"{seen['nodata']:g} means no data"
-    number = f"(number {seen['offset']:+g})" if seen["offset"] else "number"
-    lines = [
-        f"{seen['width']:,} × {seen['height']:,} pixels, {seen['crs']}",
-        f"Reflectance = {number} × {seen['scale']:g}; {no_data}",
-    ]
-    return "\n".join([*lines, *([DEGREES] if seen["geographic"] else [])])
+def _line_of(layer: QgsRasterLayer) -> Line:
+    path, reason = local_file(layer)
+    name = layer.name() if path is None or product_behind(layer) is None else path.stem
+    return Line(name, path, reason)

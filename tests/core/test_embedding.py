@@ -11,11 +11,12 @@ import pytest
 import rasterio
 
 from quadrat.core.embedding import embed, load_embeddings
-from quadrat.core.encoders.base import Encoder
+from quadrat.core.encoders.base import Encoder, EncoderCard
 from quadrat.core.encoders.registry import load_encoder
 from quadrat.core.encoders.statistics import StatisticsEncoder
 from quadrat.core.errors import Cancelled, EncoderError, ImageryError, ProjectError, UsageError
 from quadrat.core.monitor import Monitor
+from quadrat.core.project.store import Project
 from quadrat.core.tiling import TilingOptions, tile_rasters
 
 from .raster_factory import make_raster
@@ -123,6 +124,75 @@ def test_a_cancelled_run_goes_on_where_it_stopped(tiled):
     assert 0 < encoder.count < 400
     shutil.rmtree(tiled.folder)
     np.testing.assert_array_equal(do_embed(tiled).matrix, resumed)
+
+
+def test_a_killed_run_goes_on_with_the_chunk_after_the_last_finished_one(tiled):
+    tiled.close()
+    killed = subprocess.run([sys.executable, "-c", KILLED, tiled.path], capture_output=True, text=True, check=False)
+    assert killed.returncode == 9, killed.stderr
+    with Project.open(tiled.path) as project:
+        (progress,) = (project.folder / "embeddings").glob("*.partial.json")
+        finished = json.loads(progress.read_text())["tiles"]
+        encoder = CountingEncoder()
+        resumed = do_embed(project, encoder).matrix.copy()
+        assert encoder.count == len(resumed) - finished < len(resumed)
+        shutil.rmtree(project.folder)
+        np.testing.assert_array_equal(do_embed(project).matrix, resumed)
+
+
+KILLED = """
+import os, sys
+from quadrat.core.embedding import embed
+from quadrat.core.encoders.statistics import StatisticsEncoder
+from quadrat.core.project.store import Project
+class Killed(StatisticsEncoder):
+    chunks = 0
+    def _forward(self, reflectance):
+        self.chunks += 1
+        if self.chunks > 3:
+            os._exit(9)
+        return super()._forward(reflectance)
+with Project.open(sys.argv[1]) as project:
+    embed(project, Killed(), "statistics")
+"""
+
+
+def test_only_the_bands_of_the_encoder_are_read_and_come_in_its_order(project, tmp_path):
+    class Choosy(CountingEncoder):
+        def __init__(self, bands, stand_ins):
+            super().__init__()
+            self.card = EncoderCard("choosy", bands, f"choosy-{bands}", stand_ins=stand_ins)
+            self.given = set()
+
+        def encode(self, reflectance, bands):
+            self.given.add(bands)
+            return super().encode(reflectance, bands)
+
+    raster = make_raster(tmp_path / "r.tif", bands=("B02", "B03", "B04", "B08"))
+    tile_rasters(project, [raster])
+    whole = do_embed(project).matrix.copy()
+    swapped = Choosy(("B04", "B02"), {})
+    made = do_embed(project, swapped).matrix
+    assert swapped.given == {("B04", "B02")}
+    np.testing.assert_array_equal(made[:, :2], whole[:, [2, 0]])
+    completed = Choosy(("B10", "B8A", "B03"), {"B10": 0.5, "B8A": "B08"})
+    made = do_embed(project, completed).matrix
+    assert completed.given == {("B08", "B03")}
+    np.testing.assert_array_equal(made[:, 1:3], whole[:, [3, 1]])
+    assert (made[:, 0] == 0.5).all()
+    blind = Choosy(("B10",), {"B10": 0.25})
+    assert (do_embed(project, blind).matrix[:, 0] == 0.25).all()
+
+
+def test_how_a_network_computes_is_remarked_once_when_there_is_something_to_compute(tiled):
+    class Remarkable(StatisticsEncoder):
+        remark = "It computes in its own way."
+
+    said = []
+    monitor = Monitor(remark=lambda level, message: said.append(message))
+    do_embed(tiled, Remarkable(), monitor=monitor)
+    do_embed(tiled, Remarkable(), monitor=monitor)
+    assert said == ["It computes in its own way."]
 
 
 def test_losing_the_folder_loses_nothing_but_time(tiled):

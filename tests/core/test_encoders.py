@@ -1,6 +1,8 @@
 """Encoders: the right numbers from the right bands, in the right unit, from the right file, or a clear refusal."""
 
 import hashlib
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +12,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from quadrat.core.architectures import ARCHITECTURES, build_network
-from quadrat.core.encoders.networks import InputSpec
-from quadrat.core.encoders.registry import load_encoder, read_encoder_file, shipped_files
+from quadrat.core.encoders.networks import dimension_of
+from quadrat.core.encoders.registry import load_encoder, shipped_files
+from quadrat.core.encoders.spec import InputSpec, read_spec, save_encoder
 from quadrat.core.errors import EncoderError
+
+from .encoder_files import exact, network_state, spec_of
 
 RGB = ("B04", "B03", "B02")
 SPEC = """
@@ -63,15 +68,17 @@ def test_statistics_keep_a_small_spread_on_a_bright_tile():
     assert spread == pytest.approx(5e-5, rel=0.01)
 
 
-@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name in torchvision.models.list_models()])
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_a_network_encoder_computes_the_pooled_features_of_torchvisions_network(tmp_path, architecture, suffix):
     path = write_encoder(tmp_path, architecture, suffix=suffix)
     pixels = reflectance()
-    vectors = load_encoder(str(path)).encode(pixels, ("B02", "B03", "B04"))
+    encoder = load_encoder(str(path))
+    encoder.precision = torch.float32
+    vectors = encoder.encode(pixels, ("B02", "B03", "B04"))
 
     reference = torchvision.models.get_model(architecture, weights=None).eval()
-    state = load_encoder(str(path)).network.state_dict()
+    state = encoder.network.state_dict()
     missing = reference.load_state_dict(state, strict=False).missing_keys
     assert all(key.startswith(("fc.", "classifier.")) for key in missing)
     inputs = torch.from_numpy(np.clip(pixels[:, ::-1] / 0.25, 0, 1) - 1.0)
@@ -80,6 +87,36 @@ def test_a_network_encoder_computes_the_pooled_features_of_torchvisions_network(
     with torch.no_grad():
         expected = reference(inputs).numpy()
     np.testing.assert_allclose(vectors, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_half_a_resnet_is_a_resnet_with_half_the_channels():
+    half, whole = (build_network(name, 3).state_dict() for name in ("resnet18_half", "resnet18"))
+    assert half.keys() == whole.keys()
+    for name, tensor in half.items():
+        outputs = whole[name].shape[0] // 2 if whole[name].ndim else None
+        assert tensor.ndim == 0 or tensor.shape[0] == outputs
+    assert sum(tensor.numel() for tensor in half.values()) < 2.9e6
+
+
+def test_blocks_are_read_side_by_side_and_scaled(tmp_path):
+    """Against forward hooks on the network, and the scaling by hand."""
+    state = network_state("resnet18_half")
+    rng = np.random.default_rng(0)
+    mean, spread = (torch.from_numpy(rng.uniform(0.5, 2.0, 64 + 256)).float() for _ in range(2))
+    path = tmp_path / "mine.safetensors"
+    spec = replace(spec_of(path, "resnet18_half"), layers=("layer2", "layer4"))
+    save_encoder(path, {**state, "readout.mean": mean, "readout.spread": spread}, spec)
+    pixels = reflectance()
+    vectors = exact(load_encoder(str(path))).encode(pixels, RGB)
+    network, found = build_network("resnet18_half", 3).eval(), []
+    network.load_state_dict(state)
+    for block in (network.layer2, network.layer4):
+        block.register_forward_hook(lambda _m, _i, output: found.append(output.mean(dim=(2, 3))))
+    with torch.no_grad():
+        network(torch.from_numpy(pixels) - 1.0)
+    expected = (torch.cat(found, dim=1) - mean) / spread
+    np.testing.assert_allclose(vectors, expected.numpy(), rtol=1e-3, atol=1e-4)
+    assert dimension_of(spec) == 320
 
 
 def test_any_number_of_bands_is_possible(tmp_path):
@@ -168,18 +205,18 @@ def test_weights_for_other_bands_do_not_fit(tmp_path):
     for old, new in (('["B04", "B03", "B02"]', '["B04", "B03"]'), ("[1.0, 1.0, 1.0]", "[1.0, 1.0]")):
         text = text.replace(old, new)
     path.write_text(text)
-    with pytest.raises(EncoderError, match="does not fit squeezenet1_1 with 2 bands"):
+    with pytest.raises(EncoderError, match="trained with 3 bands, but encoder encoder names 2"):
         load_encoder(str(path))
 
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("size_px = 64", "", "size_px"),
+        ("size_px = 64", "", "`input.size_px` is missing"),
         ('unit = "fraction"', 'unit = "percent"', "unit must be one of"),
         ("white = 0.25", "", "needs `white`"),
         ("mean = [1.0, 1.0, 1.0]", "mean = [1.0]", "one number a band"),
-        ('architecture = "squeezenet1_1"', 'architecture = "vgg11"', "architecture"),
+        ('architecture = "squeezenet1_1"', 'architecture = "vgg11"', "network 'vgg11'"),
         ("[input]", "speed = 3\n[input]", "`speed` is not known"),
         ("[input]", "[input", "cannot be read"),
         ("size_px = 64", "size_px = 64\nsize = 3", "`input.size` is not known"),
@@ -201,14 +238,33 @@ def test_an_unknown_name_lists_the_known_ones():
 
 
 def test_every_shipped_encoder_file_is_complete():
-    specs = [read_encoder_file(path) for path in shipped_files()]
-    assert {spec.architecture for spec in specs} < set(ARCHITECTURES)
-    assert all(spec.sha256 and spec.licence and spec.source for spec in specs)
+    specs = [read_spec(path) for path in shipped_files()]
+    assert {spec.architecture for spec in specs} <= set(ARCHITECTURES)
+    assert all(spec.dimension and spec.licence and spec.source and spec.summary for spec in specs)
+    assert all(spec.sha256 or spec.weights.suffix == ".safetensors" for spec in specs)
+    assert {spec.name for spec in specs} == {path.stem for path in shipped_files()}
+
+
+@pytest.mark.parametrize("path", list(shipped_files()), ids=lambda path: path.stem)
+def test_the_dimension_of_every_shipped_encoder_is_the_networks(path):
+    spec = read_spec(path)
+    assert spec.dimension == dimension_of(spec)
+
+
+def test_a_shipped_address_is_pinned_by_the_hash_in_the_files_name():
+    for spec in map(read_spec, shipped_files()):
+        if spec.url:
+            assert spec.url.startswith("https://")
+            assert spec.url.endswith(f"/{spec.weights.name}")
+            assert spec.sha256[:8] in spec.weights.name
+            if "hf.co" in spec.url:
+                assert re.search(r"/resolve/[0-9a-f]{40}/", spec.url)
 
 
 def test_an_earlier_block_may_be_pooled_instead_of_the_last(tmp_path):
-    path = write_encoder(tmp_path, extra='layer = "features.10"')
+    path = write_encoder(tmp_path, extra='layers = ["features.10"]')
     encoder = load_encoder(str(path))
+    encoder.precision = torch.float32
     pixels = reflectance()
     reference = torchvision.models.squeezenet1_1(weights=None).eval()
     state = torch.load(tmp_path / "weights.pth", weights_only=True)

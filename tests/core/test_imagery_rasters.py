@@ -10,10 +10,11 @@ from affine import Affine
 from rasterio.enums import ColorInterp
 
 from quadrat.core.errors import Cancelled, ImageryError
+from quadrat.core.imagery.fingerprints import fingerprint, is_unchanged
 from quadrat.core.imagery.grid import TileGrid
-from quadrat.core.imagery.rasters import fingerprint, has_mask, inspect_raster, is_unchanged
-from quadrat.core.imagery.reader import valid_fractions
+from quadrat.core.imagery.rasters import has_mask, inspect_raster
 from quadrat.core.imagery.sentinel2 import BANDS, Band
+from quadrat.core.imagery.survey import survey
 from quadrat.core.monitor import Monitor
 
 from .raster_factory import NORTH_UP, cut_in_half, make_mosaic, make_raster, make_vrt
@@ -232,5 +233,5 @@ def test_an_alpha_band_beside_any_number_of_bands_tells_valid_pixels(tmp_path):
         data.colorinterp = [ColorInterp.gray, ColorInterp.undefined, ColorInterp.undefined, ColorInterp.alpha]
         assert has_mask(data, [1, 2, 3])
     raster = inspect_raster(path)
-    valid, _ = valid_fractions(raster, TileGrid(128, 64, raster.transform, 64, 64))
+    valid = survey(raster, TileGrid(128, 64, raster.transform, 64, 64)).valid
     assert valid.tolist() == [[1.0, 0.0]]

@@ -15,8 +15,9 @@ from rasterio.windows import Window
 from quadrat.core.errors import Cancelled, ImageryError
 from quadrat.core.imagery.grid import TileGrid
 from quadrat.core.imagery.rasters import inspect_raster
-from quadrat.core.imagery.reader import chunk_plan, read_tiles, valid_fractions
+from quadrat.core.imagery.reader import chunk_plan, read_tiles
 from quadrat.core.imagery.sentinel2 import check_reflectance
+from quadrat.core.imagery.survey import survey
 from quadrat.core.monitor import Monitor
 
 from .raster_factory import cut_in_half, make_mosaic, make_raster
@@ -109,7 +110,7 @@ def test_a_mosaic_of_two_rasters_is_read_across_the_seam(tmp_path):
     right = make_raster(tmp_path / "right.tif", width=60, seed=2)
     raster, grid = opened(make_mosaic(tmp_path / "both.vrt", left, right), 32, 32)
     assert_like_plain_reads(raster, grid, *grid.all_tiles())
-    assert valid_fractions(raster, grid)[0].min() == 1
+    assert survey(raster, grid).valid.min() == 1
 
 
 def test_the_plan_holds_every_tile_once_inside_its_window_and_stays_in_bounds(tmp_path):
@@ -241,7 +242,7 @@ def test_damage_in_the_middle_reaches_the_consumer_after_the_whole_part(tmp_path
     assert received == list(range(len(received)))
     assert not readers_alive()
     with pytest.raises(ImageryError, match="truncated"):
-        valid_fractions(raster, grid)
+        survey(raster, grid)
 
 
 def test_a_missing_source_of_a_mosaic_reaches_the_consumer(tmp_path):
@@ -264,7 +265,7 @@ def test_a_raster_replaced_by_one_of_another_size_is_told(tmp_path):
 def test_valid_fractions_count_pixels_that_are_valid_in_every_band(tmp_path, stride, creation):
     path = make_raster(tmp_path / "scene.tif", values=patchy((3, 300, 400), "uint16"), **creation)
     raster, grid = opened(path, 64, stride)
-    fractions, _ = valid_fractions(raster, grid)
+    fractions = survey(raster, grid).valid
     expected = [plain_tile(raster, grid, row, col)[1].mean() for row, col in zip(*grid.all_tiles(), strict=True)]
     assert fractions.dtype == np.float32
     np.testing.assert_allclose(fractions.ravel(), expected, rtol=1e-6)
@@ -272,7 +273,7 @@ def test_valid_fractions_count_pixels_that_are_valid_in_every_band(tmp_path, str
 
 def test_the_sample_is_reflectance_of_valid_pixels(tmp_path):
     path = make_raster(tmp_path / "scene.tif", values=patchy((3, 300, 400), "uint16"))
-    _, sample = valid_fractions(*opened(path))
+    sample = survey(*opened(path)).sample
     assert sample.dtype == np.float32
     assert sample.shape[1] == 3
     assert 0.02 <= sample.min() <= sample.max() <= 0.4
@@ -285,9 +286,9 @@ def test_pixels_that_are_not_finite_are_not_valid(tmp_path, nodata):
     values[0, :32, :64] = np.nan if nodata is None else nodata
     values[1, 40, 3], values[2, 50, 100] = np.inf, -np.inf
     raster, grid = opened(make_raster(tmp_path / "scene.tif", dtype="float32", values=values, nodata=nodata))
-    fractions, sample = valid_fractions(raster, grid)
-    np.testing.assert_allclose(fractions, [[0.5 - 1 / 4096, 1 - 1 / 4096]], rtol=1e-6)
-    assert np.isfinite(sample).all()
+    found = survey(raster, grid)
+    np.testing.assert_allclose(found.valid, [[0.5 - 1 / 4096, 1 - 1 / 4096]], rtol=1e-6)
+    assert np.isfinite(found.sample).all()
     (batch,) = read_tiles(raster, grid, *grid.all_tiles())
     assert np.isfinite(batch.pixels).all()
     np.testing.assert_allclose(
@@ -297,15 +298,15 @@ def test_pixels_that_are_not_finite_are_not_valid(tmp_path, nodata):
 
 def test_a_nodata_number_that_the_type_cannot_hold_is_not_in_the_data(tmp_path):
     raster, grid = opened(make_raster(tmp_path / "scene.tif", nodata=None, values=55537), nodata=-9999)
-    assert valid_fractions(raster, grid)[0].min() == 1
+    assert survey(raster, grid).valid.min() == 1
     zeros, grid = opened(make_raster(tmp_path / "zeros.tif", nodata=None, values=0), nodata=float("nan"))
-    assert valid_fractions(zeros, grid)[0].min() == 1
+    assert survey(zeros, grid).valid.min() == 1
 
 
 def test_integers_without_any_declared_nodata_have_0_as_nodata(tmp_path):
     values = np.full((3, 64, 64), 500)
     values[:, :16] = 0
-    fractions, _ = valid_fractions(*opened(make_raster(tmp_path / "scene.tif", nodata=None, values=values)))
+    fractions = survey(*opened(make_raster(tmp_path / "scene.tif", nodata=None, values=values))).valid
     assert fractions[0, 0] == 0.75
 
 
@@ -313,7 +314,7 @@ def test_the_mask_of_a_dataset_says_what_is_valid(tmp_path):
     mask = np.ones((64, 64), dtype=bool)
     mask[:8] = False
     raster, grid = opened(make_raster(tmp_path / "scene.tif", width=64, height=64, nodata=None, mask=mask))
-    assert valid_fractions(raster, grid)[0][0, 0] == 0.875
+    assert survey(raster, grid).valid[0, 0] == 0.875
     (batch,) = read_tiles(raster, grid, *grid.all_tiles())
     assert np.ptp(batch.pixels[0, 0, :8]) == 0
     np.testing.assert_allclose(batch.pixels[0, 0, 0, 0], batch.pixels[0, 0, 8:].mean(), rtol=1e-5)
@@ -331,12 +332,12 @@ def test_an_alpha_band_says_what_is_valid(tmp_path):
         photometric="rgb",
         alpha="yes",
     )
-    assert valid_fractions(*opened(path))[0][0, 0] == 0.75
+    assert survey(*opened(path)).valid[0, 0] == 0.75
 
 
 def test_a_raster_without_any_valid_pixel_is_told(tmp_path):
     with pytest.raises(ImageryError, match=r"empty\.tif has no valid pixel"):
-        valid_fractions(*opened(make_raster(tmp_path / "empty.tif", values=0)))
+        survey(*opened(make_raster(tmp_path / "empty.tif", values=0)))
 
 
 def test_a_tile_without_any_valid_pixel_is_zero(tmp_path):
@@ -353,10 +354,10 @@ def test_dn_and_reflectance_that_are_mixed_up_are_noticed_on_a_whole_raster(tmp_
         tmp_path / "dn.tif", dtype="float32", values=np.random.default_rng(0).uniform(200, 4000, (3, 64, 64))
     )
     with pytest.raises(ImageryError, match="looks like DN"):
-        check_reflectance(valid_fractions(*opened(dn))[1], "dn.tif")
+        check_reflectance(survey(*opened(dn)).sample, "dn.tif")
     reflectance = make_raster(tmp_path / "reflectance.tif", dtype="float32")
     with pytest.raises(ImageryError, match="looks like reflectance"):
-        check_reflectance(valid_fractions(*opened(reflectance, scale=1e-4))[1], "reflectance.tif")
+        check_reflectance(survey(*opened(reflectance, scale=1e-4)).sample, "reflectance.tif")
 
 
 def test_numbers_become_reflectance_with_offset_and_scale(tmp_path):

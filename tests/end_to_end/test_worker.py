@@ -167,10 +167,11 @@ def test_query_functions_and_encoders_are_listed(worker):
     assert by_name["mcfps"]["summary"] != by_name["mcfps:paper"]["summary"]
     encoders = worker.call("encoders")
     first = encoders["encoders"][0]
-    assert (first["name"], first["available"], first["dimension"]) == (encoders["default"], True, None)
+    assert (encoders["default"], encoders["best"]) == ("auto", "")
+    assert (first["name"], first["available"], first["dimension"]) == ("statistics", True, None)
     resnet = next(item for item in encoders["encoders"] if item["name"] == "resnet50-imagenet")
     assert resnet["dimension"] == 2048
-    assert resnet["available"] or "resnet50-0676ba61.pth" in resnet["reason"]
+    assert resnet["available"] or resnet["downloadable"]
 
 
 def test_the_doctor_looks_at_the_folder(worker, folder):

@@ -15,12 +15,14 @@ from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QApplication, QWidget
 
 from quadrat.core.project.answers import current_answers
+from quadrat.core.project.results import Pick, record_round
 from quadrat.core.project.store import Project
 from quadrat.plugin.context import Context
 from quadrat.plugin.engine.engine import Engine
 from quadrat.plugin.job import Job
 from quadrat.plugin.labeling.labelling import Labelling
 from quadrat.plugin.labeling.overlay import Overlay
+from quadrat.plugin.labeling.session import LabelingSession
 from quadrat.plugin.messages import Messages
 from quadrat.plugin.workflow import Workflow
 
@@ -198,3 +200,22 @@ def outlined(desk) -> tuple[int, int]:
     """Row and column of the tile that is outlined."""
     centre = bands(desk)[0].asGeometry().centroid().asPoint()
     return int((5300040 - centre.y()) // 640), int((centre.x() - 399960) // 640)
+
+
+def session_of(project: Project, suggestions=None, **options) -> LabelingSession:
+    """An analyst's way through a project, without a map."""
+    return LabelingSession(project, "anna", suggestions or {}, **options)
+
+
+def ask(project: Project, tile_ids, strategy: str = "margin") -> int:
+    """Record a round; returns its number."""
+    picks = [Pick(tile_id, rank, 0.0, "a reason") for rank, tile_id in enumerate(tile_ids, start=1)]
+    return record_round(
+        project, strategy=strategy, parameters={}, seed=0, encoder=None, budget=len(picks), picks=picks, metrics={}
+    )
+
+
+def unasked(project: Project, role: str = "pool") -> list[int]:
+    """The tiles of a role that no round has asked for."""
+    asked = {tile_id for (tile_id,) in project.read("SELECT tile_id FROM queries")}
+    return [tile.tile_id for tile in project.tiles((role,)) if tile.tile_id not in asked]

@@ -52,13 +52,38 @@ class ReadyProject:
     truth: dict[int, tuple[str, ...]]
 
 
+_WRITE_PRODUCT = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from quadrat.core.bench.safe import write_safe
+
+folder, cloudy_px, options = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
+side = options["size_px"] // 2
+scl = np.full((side, side), 4, np.uint8)
+scl[:, : cloudy_px // 2] = 9
+print(write_safe(folder, scl=scl, driver="JP2OpenJPEG", **options))
+"""
+
+
+def make_product(folder: Path, *, cloudy_px: int = 0, size_px: int = 384, **options: Any) -> Path:
+    """A small L2A product as ESA delivers it; the first ``cloudy_px`` columns of 10 m are under clouds."""
+    chosen = json.dumps({"size_px": size_px, **options})
+    command = [str(ENGINE), "-c", _WRITE_PRODUCT, str(folder), str(cloudy_px), chosen]
+    return Path(_run_in_engine(command).splitlines()[-1])
+
+
 def engine(*arguments: Any, status: int = 0) -> dict[str, Any]:
     """``python -m core ... --json`` in the engine's environment; what it answers."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "QGIS_", "GDAL_"))}
     command = [str(ENGINE), "-m", "core", *map(str, arguments), "--json"]
+    return json.loads(_run_in_engine(command, status).splitlines()[-1])
+
+
+def _run_in_engine(command: list[str], status: int = 0) -> str:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "QGIS_", "GDAL_"))}
     done = subprocess.run(command, cwd=ROOT, env=clean, capture_output=True, text=True, encoding="utf-8", check=False)
-    assert done.returncode == status, f"{arguments}: {done.stdout}{done.stderr}"
-    return json.loads(done.stdout.splitlines()[-1])
+    assert done.returncode == status, f"{command}: {done.stdout}{done.stderr}"
+    return done.stdout
 
 
 def write_raster(

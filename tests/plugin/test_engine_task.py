@@ -103,6 +103,28 @@ def test_quiet_work_makes_nobody_busy(stand_in):
     assert heard.news == [("step", 0, {"a": 1}), ("end",)]
 
 
+def test_work_apart_goes_on_beside_all_other_work_until_it_is_cancelled_itself(stand_in):
+    heard, apart = Heard(stand_in), Heard(stand_in)
+    said = []
+    task = stand_in.start_apart(
+        "Long", [Call("work", {})], on_said=lambda *news: said.append(news), on_done=apart.end, on_failed=apart.end
+    )
+    wait_until(lambda: said == [(0.25, "on it")])
+    assert not stand_in.busy
+    stand_in.start("Short", [ECHO], on_done=heard.end)
+    wait_until(lambda: heard.ended and not stand_in.busy)
+    assert heard.outcome == [{"a": 1}]
+    stand_in.stop()
+    stand_in.restart()
+    assert run(stand_in, ECHO).outcome == [{"a": 1}]
+    assert not apart.ended
+    task.cancel()
+    wait_until(lambda: apart.ended)
+    assert type(apart.outcome) is Cancelled
+    assert ("said", 0.25, "on it") not in heard.news
+    assert task.connection.pid is None
+
+
 def test_work_that_follows_at_once_is_not_said_to_be_a_pause(stand_in):
     heard = Heard(stand_in)
     stand_in.start("First", [ECHO], on_done=lambda _: stand_in.start("Second", [ECHO], on_done=heard.end))

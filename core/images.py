@@ -1,0 +1,259 @@
+"""Folders of small images, as labelled archives come: ``FOLDER/CLASS/IMAGE``, or the same in a zip that stays packed.
+
+An image has the class of the folder that it lies in, if there are two or more such folders; or a ``labels.csv`` has a
+line for each, ``filename`` first and then a column of 0 and 1 for each class (several may be 1), as UCMerced's.
+
+Pictures (JPEG, PNG) are red, green and blue in 8 bits; their levels are worth what :data:`WHITE` says, the stretch of
+EuroSAT's pictures, unless another is given. TIFF files are read like any raster, with bands by their descriptions or as
+they are named.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from torch.nn import functional
+
+from .errors import ImageryError, UsageError
+from .imagery.rasters import open_dataset
+from .imagery.sentinel2 import find_bands, guess_radiometry
+from .monitor import Monitor
+
+WHITE = 0.27285
+"""Reflectance of the brightest level of a picture: 255 levels of 10.70 DN, as in EuroSAT."""
+PICTURES = (".jpg", ".jpeg", ".png")
+RASTERS = (".tif", ".tiff")
+TABLE = "labels.csv"
+_PICTURE_BANDS = ("B04", "B03", "B02")
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """Images by name: ``names`` (N,) sorted, relative to ``path``, a folder or a zip, all of one kind.
+
+    ``bands`` are the canonical names of an image's bands, ``indexes`` their 1-based places in a file, ``white`` the
+    reflectance of a picture's brightest level. ``targets`` are places (N,) in ``classes``, or 0 and 1 for each class
+    (N, C) where an image may have several; None, and no classes, where nothing is said.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    bands: tuple[str, ...]
+    indexes: tuple[int, ...]
+    white: float
+    classes: tuple[str, ...]
+    targets: NDArray[np.int64] | None
+
+    @cached_property
+    def _archive(self) -> zipfile.ZipFile | None:
+        return zipfile.ZipFile(self.path) if self.path.is_file() else None
+
+    def read(self, row: int) -> NDArray[np.float32]:
+        """The reflectance (bands, H, W) of an image.
+
+        Raises:
+            ImageryError: it is damaged.
+        """
+        name = self.names[row]
+        suffix = PurePosixPath(name).suffix.lower()
+        return self._read_picture(name) if suffix in PICTURES else self._read_raster(name)
+
+    def read_all(self, rows: NDArray[np.int64], size_px: int, place: Path, monitor: Monitor) -> NDArray[np.float16]:
+        """Some images at one size, (n, bands, size_px, size_px) half precision, in a memory-mapped file at ``place``.
+
+        Raises:
+            ImageryError: an image is damaged, or there is no room.
+        """
+        shape = (len(rows), len(self.bands), size_px, size_px)
+        try:
+            array = np.lib.format.open_memmap(place, mode="w+", dtype=np.float16, shape=shape)
+        except OSError as error:
+            raise ImageryError(
+                f"There is no room for the images of {self.path.name} in {place.parent}.",
+                hint=f"Free {np.prod(shape) * 2 / 2**20:.0f} MiB there.",
+                details=str(error),
+            ) from error
+        for place_in_array, row in enumerate(rows):
+            if place_in_array % 256 == 0:
+                monitor.advance(place_in_array / len(rows), f"Reading {self.path.name}")
+            array[place_in_array] = resized(self.read(int(row)), size_px)
+        return array
+
+    def _bytes(self, name: str) -> bytes:
+        try:
+            return self._archive.read(name) if self._archive else (self.path / name).read_bytes()
+        except (OSError, zipfile.BadZipFile) as error:
+            raise _damaged(name, error) from error
+
+    def _read_picture(self, name: str) -> NDArray[np.float32]:
+        try:
+            with Image.open(io.BytesIO(self._bytes(name))) as picture:
+                levels = np.asarray(picture.convert("RGB"), np.float32)
+        except (OSError, UnidentifiedImageError) as error:
+            raise _damaged(name, error) from error
+        reflectance: NDArray[np.float32] = np.ascontiguousarray(levels.transpose(2, 0, 1)) * np.float32(
+            self.white / 255
+        )
+        return reflectance
+
+    def _read_raster(self, name: str) -> NDArray[np.float32]:
+        from rasterio.errors import RasterioError
+        from rasterio.io import MemoryFile
+
+        try:
+            with MemoryFile(self._bytes(name)) as memory, memory.open() as dataset:
+                stored = dataset.read(list(self.indexes))
+                scaling = [(dataset.scales[index - 1], dataset.offsets[index - 1]) for index in self.indexes]
+                tags = dataset.tags()
+        except (RasterioError, IndexError) as error:
+            raise _damaged(name, error) from error
+        found = guess_radiometry(str(stored.dtype), gdal_scaling=scaling, tags=tags, names=[name], source=name)
+        reflectance: NDArray[np.float32] = (stored.astype(np.float32) + np.float32(found.offset)) * np.float32(
+            found.scale
+        )
+        return reflectance
+
+
+def open_images(path: Path, bands: Sequence[str] | None = None, white: float = WHITE) -> ImageFolder:
+    """Look through a folder or zip of images.
+
+    Args:
+        path: it.
+        bands: the names of a TIFF's bands by position, ``-`` for one not to use; as described in the first one if None.
+        white: the reflectance of a picture's brightest level.
+
+    Raises:
+        ImageryError: no such folder, no image in it, a broken zip, or bands that are not known.
+        UsageError: pictures and TIFF files together, or band names for pictures.
+    """
+    names = _image_names(path)
+    kinds = {PurePosixPath(name).suffix.lower() in RASTERS for name in names}
+    if len(kinds) > 1:
+        raise UsageError(
+            f"{path.name} holds pictures (JPEG, PNG) and TIFF files together.",
+            hint="Keep them in two folders, and give one.",
+        )
+    if kinds == {False}:
+        if bands:
+            raise UsageError(
+                "The bands of a picture are red, green and blue; no others can be named.", hint="Leave out --bands."
+            )
+        return ImageFolder(path, names, _PICTURE_BANDS, (1, 2, 3), white, *_labels(path, names))
+    first = f"/vsizip/{path}/{names[0]}" if path.is_file() else str(path / names[0])
+    with open_dataset(Path(first)) if path.is_dir() else _open_zipped(first, names[0]) as dataset:
+        found = find_bands(dataset.descriptions, bands, source=names[0])
+    places = tuple(band.index for band in found)
+    return ImageFolder(path, names, tuple(band.name for band in found), places, white, *_labels(path, names))
+
+
+def _image_names(path: Path) -> tuple[str, ...]:
+    if path.is_dir():
+        names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+    elif path.is_file():
+        try:
+            with zipfile.ZipFile(path) as archive:
+                names = archive.namelist()
+        except (OSError, zipfile.BadZipFile) as error:
+            raise ImageryError(
+                f"{path.name} is no zip that can be read; it may be cut short.",
+                hint="Download or copy it again.",
+                details=str(error),
+            ) from error
+    else:
+        raise ImageryError(f"There is no folder of images at {path}.", hint="Check the path.")
+    known = sorted(name for name in names if PurePosixPath(name).suffix.lower() in PICTURES + RASTERS)
+    images = tuple(
+        name for name in known if not any(part.startswith((".", "__")) for part in PurePosixPath(name).parts)
+    )
+    if not images:
+        raise ImageryError(
+            f"{path.name} holds no images.",
+            hint="Images lie in a folder for each class: FOLDER/CLASS/IMAGE.jpg or .tif.",
+        )
+    return images
+
+
+def _labels(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64] | None]:
+    """Classes and targets, from a table if there is one, else from the folders."""
+    table = _table(path)
+    if table is not None:
+        return _labels_of_table(path, names, table)
+    folders = [PurePosixPath(name).parent.name for name in names]
+    classes = tuple(sorted(set(folders)))
+    if len(classes) < 2:
+        return (), None
+    places = {name: place for place, name in enumerate(classes)}
+    return classes, np.array([places[folder] for folder in folders], np.int64)
+
+
+def _table(path: Path) -> str | None:
+    """The text of the only ``labels.csv``, wherever in the folder or zip it lies."""
+    if path.is_dir():
+        files = sorted(path.rglob(TABLE))
+        return files[0].read_text(encoding="utf-8-sig") if files else None
+    with zipfile.ZipFile(path) as archive:
+        members = sorted(name for name in archive.namelist() if PurePosixPath(name).name == TABLE)
+        return archive.read(members[0]).decode("utf-8-sig") if members else None
+
+
+def _labels_of_table(path: Path, names: Sequence[str], table: str) -> tuple[tuple[str, ...], NDArray[np.int64] | None]:
+    header, *lines = csv.reader(io.StringIO(table))
+    classes = tuple(header[1:])
+    rows = {line[0]: line[1:] for line in lines if line}
+    files = [PurePosixPath(name).name for name in names]
+    strangers, missing = sorted(rows.keys() - set(files)), sorted(set(files) - rows.keys())
+    wrong = sorted(name for name, values in rows.items() if len(values) != len(classes) or set(values) - {"0", "1"})
+    problems = [
+        f"{len(found)} {what}: {', '.join(found[:3])}{', ...' if len(found) > 3 else ''}"
+        for found, what in (
+            (missing, "images without a line"),
+            (strangers, "lines without an image"),
+            (wrong, "lines that are not 0 and 1 for each class"),
+        )
+        if found
+    ]
+    if problems or not classes:
+        raise ImageryError(
+            f"The table {TABLE} of {path.name} does not fit its images.",
+            hint="It has a line for each image: the file's name, then 0 or 1 for each class of the first line.",
+            details="\n".join(problems),
+        )
+    return classes, np.array([rows[file] for file in files], np.int64)
+
+
+def _open_zipped(source: str, name: str):  # type: ignore[no-untyped-def]  # rasterio has no types
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    try:
+        return rasterio.open(source)
+    except RasterioError as error:
+        raise _damaged(name, error) from error
+
+
+def _damaged(name: str, error: Exception) -> ImageryError:
+    return ImageryError(
+        f"The image {name} cannot be read: it is damaged or of another kind.",
+        hint="Put back a good copy, or take it away.",
+        details=str(error),
+    )
+
+
+def resized(image: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
+    """An image (bands, H, W) as a square of ``size_px``, bilinear, with antialiasing where it shrinks."""
+    if image.shape[1:] == (size_px, size_px):
+        return image
+    made = functional.interpolate(
+        torch.from_numpy(image)[None], (size_px, size_px), mode="bilinear", align_corners=False, antialias=True
+    )
+    return np.asarray(made[0].numpy())
