@@ -86,8 +86,11 @@ def _gdal() -> str:
     import rasterio
 
     pyogrio_gdal = ".".join(str(part) for part in pyogrio.__gdal_version__)
+    with rasterio.Env() as env:
+        jpeg2000 = any(name.startswith(("JP2", "JPEG2000")) for name in env.drivers())
     return (
-        f"{rasterio.__gdal_version__} (rasterio {rasterio.__version__}), {pyogrio_gdal} (pyogrio {pyogrio.__version__})"
+        f"{rasterio.__gdal_version__} (rasterio {rasterio.__version__}, JPEG 2000 {'yes' if jpeg2000 else 'no'}), "
+        f"{pyogrio_gdal} (pyogrio {pyogrio.__version__})"
     )
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .encoders.base import Encoder, say_stand_ins
-from .encoders.registry import AUTO, absolute, best_available
+from .encoders.registry import AUTO, absolute, best_available, names_file
 from .errors import ProjectError, UsageError
 from .imagery.sentinel2 import BANDS
 from .kernels import column_moments
@@ -85,7 +85,8 @@ def embed(project: Project, encoder: Encoder, source: str, monitor: Monitor = SI
         if not part.file.exists():
             make_part(project, part, read, _in_pieces(encoder, read), "embeddings", "Embedding", share)
         done += len(part.tiles)
-    remember_encoder(project, ProjectEncoder(encoder.card.name, encoder.card.fingerprint, source))
+    kept = ProjectEncoder(encoder.card.name, encoder.card.fingerprint, source, _relative(project, source))
+    remember_encoder(project, kept)
     _remove_stale(project, parts)
     return load_embeddings(project)
 
@@ -101,9 +102,22 @@ def choose_encoder(project: Project, name: str, monitor: Monitor = SILENT) -> st
     if name != AUTO:
         return absolute(name)
     known = encoder_of(project)
-    chosen = known.source if known is not None else best_available(project_bands(project))
+    chosen = _source_now(project, known) if known is not None else best_available(project_bands(project))
     monitor.info(f"The encoder is {chosen}, {'as before' if known is not None else 'the best that is at hand'}.")
     return chosen
+
+
+def _relative(project: Project, source: str) -> str:
+    """The path of an encoder's file from the project's folder, if it lies below it and so moves with the project."""
+    folder = project.path.absolute().parent
+    path = Path(source)
+    return path.relative_to(folder).as_posix() if names_file(source) and path.is_relative_to(folder) else ""
+
+
+def _source_now(project: Project, known: ProjectEncoder) -> str:
+    """How the project's encoder is named now, also where the project was moved together with the encoder's file."""
+    moved = project.path.absolute().parent / known.source_relative
+    return str(moved) if known.source_relative and moved.is_file() else known.source
 
 
 def load_embeddings(project: Project, kept: Embeddings | None = None) -> Embeddings:

@@ -10,12 +10,13 @@ import functools
 import inspect
 import json
 import os
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import typer
@@ -92,6 +93,24 @@ class Console:
             print(f"Note: {message}", file=sys.stderr)  # noqa: T201
         elif not self.quiet:
             print(message, file=sys.stderr)  # noqa: T201
+
+
+@contextmanager
+def stopping_between_steps(monitor: Monitor) -> Iterator[Monitor]:
+    """Ctrl+C and SIGTERM stop the work where it next reports, with everything in order; a second one stops at once."""
+    asked: list[int] = []
+
+    def ask(number: int, _frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield replace(monitor, is_cancelled=lambda: bool(asked))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class _PlainProgress:

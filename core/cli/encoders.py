@@ -126,7 +126,10 @@ def _short(bands: Sequence[str]) -> str:
 def _in_full(info: EncoderInfo) -> str:
     """Everything about one encoder, a fact a line."""
     facts = [
-        ("usable now", "yes" if info.available else f"no. {info.reason}"),
+        (
+            "usable now",
+            "yes" if info.available else f"{'after a download' if info.downloadable else 'no'}. {info.reason}",
+        ),
         ("numbers", "4 a band" if info.dimension is None else f"{info.dimension} a tile"),
         ("bands", "any" if info.bands is None else ", ".join(info.bands)),
         ("missing", "; ".join(f"{band}: {_policy(policy)}" for band, policy in info.missing)),

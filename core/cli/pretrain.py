@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .console import Console, Device, speaking
+from .console import Console, Device, speaking, stopping_between_steps
 from .setup import split_names
 
 _VIEWS = "Views of a tile"
@@ -30,6 +30,9 @@ def pretrain(
     network: Annotated[
         str, typer.Option(help="resnet18_half, resnet18, resnet50 or densenet121; the last three want a GPU.")
     ] = "resnet18_half",
+    start: Annotated[
+        str, typer.Option(help="Go on from this encoder, named as for embed.", show_default="nothing")
+    ] = "",
     batch: Annotated[int, typer.Option(help="Tiles a step.")] = 256,
     seed: Annotated[int, typer.Option(min=0, help="Decides all chance.")] = 0,
     bands: Annotated[
@@ -51,7 +54,7 @@ def pretrain(
     workers: Annotated[int, typer.Option(help="Threads that make views.")] = 2,
     lr: Annotated[float, typer.Option(help="Learning rate of AdamW.", rich_help_panel=_TRAINING)] = 2e-3,
     weight_decay: Annotated[float, typer.Option(help="Of AdamW.", rich_help_panel=_TRAINING)] = 1e-4,
-    temperature: Annotated[float, typer.Option(help="Of the loss.", rich_help_panel=_TRAINING)] = 0.2,
+    temperature: Annotated[float, typer.Option(help="Of the loss.", rich_help_panel=_TRAINING)] = 0.1,
     queue: Annotated[int, typer.Option(help="Keys to compare with (moco).", rich_help_panel=_TRAINING)] = 4096,
     momentum: Annotated[float, typer.Option(help="Of the key network (moco).", rich_help_panel=_TRAINING)] = 0.99,
     view: Annotated[
@@ -59,9 +62,9 @@ def pretrain(
     ] = 0,
     least_area: Annotated[float, typer.Option(help="Of the tile, in a view.", rich_help_panel=_VIEWS)] = 0.2,
     most_area: Annotated[float, typer.Option(help="Of the tile, in a view.", rich_help_panel=_VIEWS)] = 1.0,
-    brightness: Annotated[float, typer.Option(help="Change by up to this share.", rich_help_panel=_VIEWS)] = 0.2,
-    contrast: Annotated[float, typer.Option(help="Change by up to this share.", rich_help_panel=_VIEWS)] = 0.2,
-    tint: Annotated[float, typer.Option(help="Change of each band for itself.", rich_help_panel=_VIEWS)] = 0.0,
+    brightness: Annotated[float, typer.Option(help="Change by up to this share.", rich_help_panel=_VIEWS)] = 0.3,
+    contrast: Annotated[float, typer.Option(help="Change by up to this share.", rich_help_panel=_VIEWS)] = 0.3,
+    tint: Annotated[float, typer.Option(help="Change of each band for itself.", rich_help_panel=_VIEWS)] = 0.05,
     device: Device = "auto",
 ) -> None:
     """Train an encoder on your imagery, without labels; resumes where it stopped."""
@@ -90,12 +93,13 @@ def pretrain(
         seed=seed,
     )
     where = SourceOptions(holdout, holdout_seed, split_names(bands), size, labels)
-    with console.working("Training") as monitor:
+    with console.working("Training") as shown, stopping_between_steps(shown) as monitor:
         made = train_encoder(
             source,
             out,
             options,
             where,
+            start=start,
             resume=not fresh,
             device=choose_device(device),
             workers=workers,
@@ -104,7 +108,7 @@ def pretrain(
     knn = "" if made.knn is None else f", k-NN accuracy {made.knn:.3f}"
     console.say(
         f"{made.encoder}: {made.dimension} numbers a tile from {', '.join(made.bands)}; "
-        f"{made.epochs} epochs on {made.tiles} tiles, loss {made.loss:.3f}{knn}."
+        f"{made.epochs} epoch{'s' if made.epochs > 1 else ''} on {made.tiles} tiles, loss {made.loss:.3f}{knn}."
     )
     console.say(f"Next: quadrat embed PROJECT --encoder {made.encoder}")
     console.result(vars(made))

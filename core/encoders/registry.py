@@ -54,7 +54,7 @@ def load_encoder(name: str, device: str = "cpu", monitor: Monitor = SILENT) -> E
         return load_torchgeo(name.removeprefix(TORCHGEO), device, monitor)
     from .networks import load_network
 
-    return load_network(_with_weights(find_network(name), monitor), device)
+    return load_network(find_network_with_weights(name, monitor), device)
 
 
 def best_available(bands: Sequence[str]) -> str:
@@ -120,10 +120,15 @@ def weights_here(spec: EncoderSpec) -> Path | None:
     return find_weights(spec.weights.name, spec.sha256) if spec.sha256 else None
 
 
-def _with_weights(spec: EncoderSpec, monitor: Monitor) -> EncoderSpec:
-    """The specification with the weights where they are, fetched if need be."""
+def find_network_with_weights(name: str, monitor: Monitor) -> EncoderSpec:
+    """The same as :func:`find_network`, with the weights where they are, fetched if need be.
+
+    Raises:
+        EncoderError: there is no such encoder, or its weights cannot be fetched.
+    """
     from ..downloads import weights_file
 
+    spec = find_network(name)
     here = weights_here(spec)
     if here is None and spec.url:
         here = weights_file(spec.weights.name, spec.url, spec.sha256, monitor)

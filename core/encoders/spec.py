@@ -234,6 +234,8 @@ def save_encoder(path: Path, state: Mapping[str, torch.Tensor], spec: EncoderSpe
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, partial, {METADATA_KEY: replace(spec, weights=path).to_json(), "format": "pt"})
+        # The library makes files for their owner alone; others may want to use the encoder.
+        partial.chmod(0o666 & ~_umask())
         partial.replace(path)
     except (OSError, SafetensorError) as error:
         raise EncoderError(
@@ -242,6 +244,13 @@ def save_encoder(path: Path, state: Mapping[str, torch.Tensor], spec: EncoderSpe
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The permissions that new files do not get; asking for it means setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -55,7 +55,7 @@ def _offset(facts: Facts) -> float | None:
         return 0.0
     if facts.baseline:
         return BASELINE_4_OFFSET if facts.baseline >= (4, 0) else 0.0
-    return None if facts.sensed >= BASELINE_4_FROM else 0.0
+    return 0.0 if "" < facts.sensed < BASELINE_4_FROM else None
 
 
 def _one_image_each(images: Iterable[BandImage], title: str) -> list[BandImage]:

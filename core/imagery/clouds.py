@@ -99,6 +99,11 @@ def find_clouds(raster: Raster, file: Path | None = None, values: Sequence[int] 
         return CloudMask(product.scl, f"{product.name}'s scene classification", (1,), chosen or SCL_CLOUDY, unknown)
     if product and product.clouds and chosen is None:
         return CloudMask(product.clouds, f"{product.name}'s cloud mask", _OPAQUE_AND_CIRRUS)
+    if product and product.clouds:
+        raise UsageError(
+            f"The cloud mask of {product.name} only says cloudy or not, so there are no numbers to choose from.",
+            hint="Leave out --mask-values, or give a mask of your own (--mask).",
+        )
     raise UsageError(
         f"Nothing says where {raster.path.name} is cloudy.",
         hint="Give a raster that does (--mask), for example the scene classification of the same scene with the values "

@@ -34,15 +34,15 @@ class PretrainOptions:
     batch: int = 256
     lr: float = 2e-3
     weight_decay: float = 1e-4
-    temperature: float = 0.2
+    temperature: float = 0.1
     queue: int = 4096
     momentum: float = 0.99
     view_px: int = 0
     least_area: float = 0.2
     most_area: float = 1.0
-    brightness: float = 0.2
-    contrast: float = 0.2
-    tint: float = 0.0
+    brightness: float = 0.3
+    contrast: float = 0.3
+    tint: float = 0.05
     patience: int = 0
     seed: int = 0
 

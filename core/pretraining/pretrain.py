@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..architectures import SMALLEST_PX, STAGES
+from ..encoders.networks import SCALING, Readout
 from ..encoders.spec import EncoderSpec, InputSpec, save_encoder
 from ..errors import EncoderError, UsageError
 from ..monitor import SILENT, Monitor
@@ -25,9 +26,12 @@ from .checkpoint import Checkpoint
 from .neighbours import FEWEST_LABELS, knn_accuracy
 from .options import PretrainOptions
 from .sources import Source, SourceOptions, open_source
-from .training import Pretraining, Progress, measure_scaling
+from .start import begin
+from .training import Pretraining, Progress
 
 ENDING = ".safetensors"
+_MEASURED = 4096
+_NO_SPREAD = 1e-6
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ def pretrain(
     options: PretrainOptions,
     source_options: SourceOptions | None = None,
     *,
+    start: str = "",
     resume: bool = True,
     device: str = "cpu",
     workers: int = 2,
@@ -70,6 +75,7 @@ def pretrain(
         out: the file, ``NAME.safetensors``.
         options: how.
         source_options: which of the tiles.
+        start: the encoder to begin with, as for ``embed``; empty for none.
         resume: go on where an earlier run of the same training stopped; otherwise start anew.
         device: ``cpu`` or ``cuda``.
         workers: threads that make views.
@@ -87,17 +93,22 @@ def pretrain(
     begun = time.perf_counter()
     work = out.with_suffix(".tiles")
     with ExitStack() as stack:
+        stack.callback(_clear, out)
         source = open_source(paths, source_options or SourceOptions(), work, stack, monitor.part(0.0, 0.02))
         _check_sizes(source, options)
-        scaling = measure_scaling(source.tiles, options.seed)
+        first = begin(source, options, start, monitor.part(0.02, 0.03))
+        source, options = first.source, first.options
         identity = {**asdict(options), "tiles": source.identity, "bands": source.bands}
+        if start:
+            identity["start"] = first.identity
         checkpoint = Checkpoint(checkpoint_of(out), identity)
-        training = Pretraining(source.tiles, len(source.bands), options, scaling, checkpoint, device)
-        progress = training.run(_check_of(training, source), workers, monitor.part(0.02, 1.0))
-        spec = _spec_of(training, source, options, progress, out)
-        save_encoder(out, _halved(training.network.eval().state_dict()), spec)
-    checkpoint.remove()
-    shutil.rmtree(work, ignore_errors=True)
+        training = Pretraining(
+            source.tiles, len(source.bands), options, first.scaling, checkpoint, device, first.weights
+        )
+        progress = training.run(_check_of(training, source), workers, monitor.part(0.03, 1.0))
+        spec = _spec_of(training, source, progress, out)
+        save_encoder(out, {**_halved(training.network.eval().state_dict()), **_scaling_of(training, spec)}, spec)
+        checkpoint.remove()
     return Pretrained(
         encoder=out,
         tiles=len(source.tiles),
@@ -108,6 +119,12 @@ def pretrain(
         dimension=spec.dimension or 0,
         seconds=time.perf_counter() - begun,
     )
+
+
+def _clear(out: Path) -> None:
+    """Take away what can be made again, unless there is a training that is going to need it."""
+    if not checkpoint_of(out).exists():
+        shutil.rmtree(out.with_suffix(".tiles"), ignore_errors=True)
 
 
 def _check_place(out: Path, workers: int) -> None:
@@ -148,9 +165,14 @@ def _check_of(training: Pretraining, source: Source) -> Callable[[], float] | No
     return lambda: knn_accuracy(features, labels, training.options.seed)
 
 
-def _spec_of(
-    training: Pretraining, source: Source, options: PretrainOptions, progress: Progress, out: Path
-) -> EncoderSpec:
+def _spec_of(training: Pretraining, source: Source, progress: Progress, out: Path) -> EncoderSpec:
+    """The network is read at all its blocks: the early ones know colours and textures, the last ones what they make.
+
+    On EuroSAT that is worth 1 to 3 points more than the last block alone. It looks at whole tiles at their own size,
+    while views are parts of them (Touvron et al. 2019).
+    """
+    options = training.options
+    stages = STAGES[options.network]
     seen = f"{len(source.tiles)} tiles of {source.name}, {len(progress.losses)} epochs, seed {options.seed}"
     return EncoderSpec(
         name=out.stem,
@@ -160,12 +182,25 @@ def _spec_of(
             unit="reflectance",
             mean=tuple(round(float(value), 6) for value in training.scaling.mean),
             std=tuple(round(float(value), 6) for value in training.scaling.std),
-            size_px=options.view_px or source.size_px,
+            size_px=max(options.view_px, source.size_px),
         ),
-        dimension=list(STAGES[options.network].values())[-1],
+        layers=tuple(stages),
+        dimension=sum(stages.values()),
         source=f"quadrat pretrain --method {options.method}: {seen}",
         summary=f"Trained on {source.name} without labels. Needs {', '.join(source.bands)}.",
     )
+
+
+@torch.inference_mode()
+def _scaling_of(training: Pretraining, spec: EncoderSpec) -> dict[str, torch.Tensor]:
+    """Mean and spread of each number of the vectors, over some thousands of the tiles."""
+    readout = Readout(training.network, spec.layers)
+    count = len(training.tiles)
+    rows = np.sort(np.random.default_rng(training.options.seed).permutation(count)[:_MEASURED])
+    parts = np.array_split(rows, -(-len(rows) // 128))
+    vectors = torch.cat([training.features(torch.from_numpy(training.tiles(part)), readout).cpu() for part in parts])
+    spread, mean = torch.std_mean(vectors.double(), dim=0)
+    return dict(zip(SCALING, (mean.float(), torch.where(spread > _NO_SPREAD, spread, 1.0).float()), strict=True))
 
 
 def _halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -109,6 +109,11 @@ def open_source(
         source = _from_project(stack.enter_context(Project.open(first)), options, monitor)
     elif len(paths) == 1 and (first.is_dir() or first.suffix.lower() == ".zip") and not is_product(first):
         source = _from_images(open_images(first, options.bands), options, work, monitor)
+    elif len(paths) > 1 and any(path.is_dir() and not is_product(path) for path in paths):
+        raise UsageError(
+            "Only one folder of images can be learnt from, and not together with anything else.",
+            hint="Put the images into one folder, with a folder for each class if you like.",
+        )
     else:
         source = _from_rasters(paths, options, work, stack, monitor)
     if len(source.tiles) < _FEWEST:

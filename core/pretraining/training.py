@@ -25,7 +25,7 @@ from torch import nn
 from torch.amp.grad_scaler import GradScaler
 from torch.nn import functional
 
-from ..architectures import STAGES, build_network
+from ..architectures import STAGES, build_network, load_strictly
 from ..errors import Cancelled, EncoderError
 from ..monitor import Monitor
 from .checkpoint import Checkpoint
@@ -103,9 +103,10 @@ class Pretraining:
         scaling: of the bands.
         checkpoint: where it is kept.
         device: ``cpu`` or ``cuda``.
+        weights: the network's at the beginning; random ones if None.
 
     Raises:
-        EncoderError: the checkpoint cannot be read.
+        EncoderError: the checkpoint cannot be read, or the weights do not fit the network.
         UsageError: it is of another training.
     """
 
@@ -117,6 +118,7 @@ class Pretraining:
         scaling: Scaling,
         checkpoint: Checkpoint,
         device: str,
+        weights: dict[str, torch.Tensor] | None = None,
     ) -> None:
         self.tiles, self.options, self.scaling, self.checkpoint = tiles, options, scaling, checkpoint
         self.device = torch.device(device)
@@ -132,7 +134,7 @@ class Pretraining:
             options.tint,
         )
         with _seeded(options.seed):
-            contrast = _build(options, n_bands)
+            contrast = _build(options, n_bands, weights)
         self.contrast = contrast.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(self.contrast.learnt(), lr=options.lr, weight_decay=options.weight_decay)
         self.scaler = GradScaler(self.device.type, enabled=self.precision == torch.float16)
@@ -145,13 +147,16 @@ class Pretraining:
         network: nn.Module = self.contrast.network
         return network
 
-    def features(self, reflectance: torch.Tensor) -> torch.Tensor:
-        """Features (n, F) float32 of whole tiles (n, bands, H, W), at the size of views."""
+    def features(self, reflectance: torch.Tensor, network: nn.Module | None = None) -> torch.Tensor:
+        """Features (n, F) float32 of whole tiles (n, bands, H, W), enlarged if views are larger.
+
+        They are those of :attr:`network`, or of another that is made of it.
+        """
         tiles = reflectance.to(self.device)
-        size = (self.views.size_px, self.views.size_px)
-        if tiles.shape[-2:] != size:
-            tiles = functional.interpolate(tiles, size, mode="bilinear", align_corners=False, antialias=True)
-        return self._forward(self.network, self.scaling(tiles))
+        size = self.views.size_px
+        if tiles.shape[-1] < size:
+            tiles = functional.interpolate(tiles, (size, size), mode="bilinear", align_corners=False)
+        return self._forward(network or self.network, self.scaling(tiles))
 
     def run(self, check: Callable[[], float] | None, workers: int, monitor: Monitor) -> Progress:
         """Train to the end, or until nothing becomes better any more.
@@ -301,8 +306,10 @@ def _share_of_rate(step: int, total: int, warm_up: int) -> float:
     return min(1.0, (step + 1) / max(1, warm_up)) * 0.5 * (1.0 + math.cos(math.pi * step / total))
 
 
-def _build(options: PretrainOptions, n_bands: int) -> Contrast:
+def _build(options: PretrainOptions, n_bands: int, weights: dict[str, torch.Tensor] | None) -> Contrast:
     network = build_network(options.network, n_bands)
+    if weights is not None:
+        load_strictly(network, weights, f"What to start from does not fit the network {options.network}.")
     features = list(STAGES[options.network].values())[-1]
     if options.method == "simclr":
         return SimCLR(network, features, options.temperature)

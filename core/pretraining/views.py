@@ -1,8 +1,9 @@
 """Two views of a tile that show the same place: what an encoder is taught to find alike.
 
 What matters most is the crop: a part of the tile, enlarged to the whole, in one of the eight ways in which a square can
-lie. Light changes gently, and for all bands alike: colour is what land cover is told by, so there is no hue and no
-grey (of the usual strong changes only the crop is left; they cost 10 points of k-NN accuracy on EuroSAT).
+lie. Light changes too, mostly for all bands alike, and each band by a few per cent for itself: without that, views are
+told apart by their exact colour, and nothing else is learnt. There is no hue and no grey: colour is what land cover is
+told by, and the strong changes that are usual for photographs cost 10 points of k-NN accuracy on EuroSAT.
 
 All chance is numpy's, so that a step can be repeated on every device and after every interruption.
 """

@@ -19,11 +19,16 @@ _SETTING = "encoder"
 
 @dataclass(frozen=True)
 class ProjectEncoder:
-    """The encoder as the project remembers it: ``source`` is how the analyst named it, so that it can be loaded."""
+    """The encoder as the project remembers it.
+
+    ``source`` is how the analyst named it, so that it can be loaded; ``source_relative`` is the path of its file from
+    the project's folder, with forward slashes, where the file moves with the project, else empty.
+    """
 
     name: str
     fingerprint: str
     source: str
+    source_relative: str = ""
 
 
 def encoder_of(project: Project) -> ProjectEncoder | None:

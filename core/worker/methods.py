@@ -147,6 +147,7 @@ def pretrain(
     epochs: Annotated[int, AtLeast(1)] = 100,
     batch: Annotated[int, AtLeast(2)] = 256,
     seed: Seed = 0,
+    start: str = "",
     resume: bool = True,
     device: str = "auto",
 ) -> dict[str, Any]:
@@ -155,6 +156,7 @@ def pretrain(
         [project],
         out,
         PretrainOptions(method=method, epochs=epochs, batch=batch, seed=seed),
+        start=start,
         resume=resume,
         device=choose_device(device),
         monitor=context.monitor,

@@ -86,5 +86,5 @@ def _product_of(seen: dict[str, Any]) -> str:
     level = seen.get("level")
     if not level:
         return ""
-    clouds = "tells where clouds are" if seen.get("has_scl") else "does not tell where clouds are"
+    clouds = "tells where clouds are" if seen.get("has_clouds") else "does not tell where clouds are"
     return f"Sentinel-2 product of level {level}; it {clouds}"

@@ -5,20 +5,23 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
 
-from quadrat.core.embedding import embed, load_embeddings
+from quadrat.core.embedding import choose_encoder, embed, load_embeddings
 from quadrat.core.encoders.base import Encoder, EncoderCard
 from quadrat.core.encoders.registry import load_encoder
+from quadrat.core.encoders.spec import save_encoder
 from quadrat.core.encoders.statistics import StatisticsEncoder
 from quadrat.core.errors import Cancelled, EncoderError, ImageryError, ProjectError, UsageError
 from quadrat.core.monitor import Monitor
 from quadrat.core.project.store import Project
 from quadrat.core.tiling import TilingOptions, tile_rasters
 
+from .encoder_files import network_state, spec_of
 from .raster_factory import make_raster
 from .scene_factory import make_scene, new_project
 
@@ -308,3 +311,22 @@ def test_a_full_disk_is_an_error_and_not_a_crash(tiled):
     done = subprocess.run([sys.executable, "-c", FULL_DISK, tiled.path], capture_output=True, text=True, check=False)
     assert "no room for the embeddings" in done.stdout, done.stderr
     assert "Free some space" in done.stdout
+
+
+def test_an_encoder_file_beside_the_project_is_found_after_both_were_moved(tmp_path):
+    folder = tmp_path / "before"
+    folder.mkdir()
+    raster = make_scene(folder).raster
+    project = new_project(folder / "p.gpkg")
+    tile_rasters(project, [raster])
+    spec = spec_of(folder / "p.quadrat" / "encoders" / "mine.safetensors", bands=("B02", "B03", "B04"))
+    save_encoder(spec.weights, network_state(), spec)
+    with project:
+        name = choose_encoder(project, str(spec.weights))
+        embed(project, load_encoder(name), name)
+        path = project.path.name
+    folder.rename(tmp_path / "after")
+    with Project.open(tmp_path / "after" / path) as moved:
+        name = choose_encoder(moved, "auto")
+        assert Path(name) == tmp_path / "after" / "p.quadrat" / "encoders" / "mine.safetensors"
+        assert load_encoder(name).card.name == "random"

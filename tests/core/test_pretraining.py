@@ -1,7 +1,11 @@
 """Training an encoder from imagery to file: resuming, what is never learnt from, what is refused."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 import zipfile
 from dataclasses import replace
 
@@ -12,6 +16,7 @@ from safetensors.torch import load_file
 
 from quadrat.core.embedding import embed
 from quadrat.core.encoders.registry import load_encoder
+from quadrat.core.encoders.spec import save_encoder
 from quadrat.core.errors import Cancelled, EncoderError, ImageryError, UsageError
 from quadrat.core.monitor import Monitor
 from quadrat.core.pretraining.options import PretrainOptions
@@ -19,6 +24,7 @@ from quadrat.core.pretraining.pretrain import checkpoint_of, pretrain
 from quadrat.core.pretraining.sources import SourceOptions
 from quadrat.core.splits import held_out
 
+from .encoder_files import network_state, spec_of
 from .job import answer, ids, ready_project
 
 QUICK = PretrainOptions(epochs=3, batch=8, queue=32)
@@ -225,3 +231,81 @@ def test_sources_that_cannot_be_learnt_from_are_refused(images, tmp_path):
     with pytest.raises(UsageError, match="exists"):
         pretrain([images], out, QUICK)
     assert out.read_bytes() == b"something"
+
+
+def test_going_on_from_an_encoder_begins_with_its_weights_bands_and_scaling(images, tmp_path):
+    """Four bands to learn from, of which the encoder knows three; with steps of next to nothing it stays as it was."""
+    first = pretrain([images], tmp_path / "first.safetensors", QUICK)
+    project, _ = ready_project(tmp_path)
+    project.close()
+    options = replace(QUICK, epochs=1, lr=1e-12, network="resnet50")
+    made = pretrain([project.path], tmp_path / "second.safetensors", options, start=str(first.encoder))
+    assert made.bands == ("B04", "B03", "B02")
+    before, after = load_file(first.encoder), load_file(made.encoder)
+    assert before.keys() == after.keys()
+    learnt = [name for name in before if name.endswith(("weight", ".bias"))]
+    assert all(bool((before[name] == after[name]).all()) for name in learnt)
+    old, new = (load_encoder(str(path)).preparation for path in (first.encoder, made.encoder))
+    np.testing.assert_allclose(old.mean, new.mean, atol=1e-6)
+    np.testing.assert_allclose(old.std, new.std, atol=1e-6)
+
+
+def test_another_start_is_another_training(images, tmp_path):
+    first = pretrain([images], tmp_path / "first.safetensors", replace(QUICK, epochs=1))
+    out = tmp_path / "second.safetensors"
+    with pytest.raises(Cancelled):
+        pretrain([images], out, QUICK, start=str(first.encoder), monitor=stop_after(2))
+    with pytest.raises(UsageError, match="another training") as caught:
+        pretrain([images], out, QUICK)
+    assert "start" in caught.value.details
+
+
+def test_a_start_that_does_not_suit_is_refused(images, tmp_path):
+    spec = spec_of(tmp_path / "nir.safetensors", "resnet18_half", bands=("B04", "B08"))
+    save_encoder(spec.weights, network_state("resnet18_half", 2), spec)
+    squeeze = spec_of(tmp_path / "squeeze.safetensors")
+    save_encoder(squeeze.weights, network_state(), squeeze)
+    out = tmp_path / "mine.safetensors"
+    with pytest.raises(UsageError, match="B08"):
+        pretrain([images], out, QUICK, start=str(spec.weights))
+    with pytest.raises(UsageError, match="trained further"):
+        pretrain([images], out, QUICK, start=str(squeeze.weights))
+    with pytest.raises(EncoderError):
+        pretrain([images], out, QUICK, start="no such encoder")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["nir.safetensors", "squeeze.safetensors"]
+
+
+def test_ctrl_c_stops_a_training_in_good_order(images, tmp_path):
+    """10,000 epochs are not over before the signal arrives. It is taken for a cancellation, not for a crash."""
+    command = [
+        sys.executable,
+        "-m",
+        "quadrat.core",
+        "pretrain",
+        str(images),
+        "--out",
+        str(tmp_path / "mine.safetensors"),
+    ]
+    process = subprocess.Popen(
+        [*command, "--batch", "8", "--epochs", "10000"], stderr=subprocess.PIPE, cwd=tmp_path, text=True
+    )
+    while not (tmp_path / "mine.tiles" / "images.npy").exists():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "Stopped as asked" in said
+
+
+def test_one_folder_of_images_is_the_only_source(images, tmp_path):
+    with pytest.raises(UsageError, match="Only one folder"):
+        pretrain([images, tmp_path], tmp_path / "mine.safetensors", QUICK)
+
+
+def test_the_encoder_can_be_read_by_whoever_may_read_the_folder(images, tmp_path):
+    before = os.umask(0o022)
+    try:
+        made = pretrain([images], tmp_path / "mine.safetensors", replace(QUICK, epochs=1))
+    finally:
+        os.umask(before)
+    assert made.encoder.stat().st_mode & 0o777 == 0o644

@@ -127,9 +127,13 @@ def test_numbers_of_landsat_are_no_bands_of_sentinel(tmp_path):
     assert find_product(folder) is None
 
 
-def test_without_a_date_or_before_baseline_4_there_is_no_offset(tmp_path):
-    assert offset(find_product(write_bands(tmp_path / "bands", NAMES["short"]))) == 0
+def test_before_baseline_4_there_is_no_offset(tmp_path):
     assert offset(find_product(write_bands(tmp_path / "dated", NAMES["compact"]))) == 0
+
+
+def test_without_a_date_the_offset_has_to_be_told(tmp_path):
+    with pytest.raises(ImageryError, match="Nothing tells"):
+        offset(find_product(write_bands(tmp_path / "bands", NAMES["short"])))
 
 
 def test_after_january_2022_the_offset_has_to_be_told(tmp_path):

@@ -56,7 +56,7 @@ def large_project(worker, large_raster):
     path = large_raster.with_name("large.gpkg")
     Project.create(path, CLASSES, "single").close()
     worker.call("tile", project=path, rasters=[large_raster], validation=0.05)
-    worker.call("embed", project=path)
+    worker.call("embed", project=path, encoder="statistics")
     with Project.open(path) as project:
         answers = [Answer(tile_id, "classes", (1 + tile_id % 3,)) for tile_id in ids(project, "pool")[:2000]]
         record_answers(project, answers, annotator="test", source="test")

@@ -62,7 +62,7 @@ def test_the_whole_job_from_a_raster_to_a_map(folder):
     run(folder, "init", "p.gpkg", "--classes", "classes.txt")
     tiled = run_json(folder, "tile", "p.gpkg", "scene.tif", "--validation", "0.25")
     assert (tiled["rasters"][0]["pool"], tiled["rasters"][0]["validation"]) == (36, 12)
-    assert run_json(folder, "embed", "p.gpkg")["dimension"] == 16
+    assert run_json(folder, "embed", "p.gpkg", "--encoder", "statistics")["dimension"] == 16
     for strategy in ("margin", "mcfps"):
         run(folder, "query", "p.gpkg", "--strategy", strategy, "-b", "8", "--out", "answers.csv")
         fill_in(folder)
@@ -87,7 +87,7 @@ def test_the_whole_job_from_a_raster_to_a_map(folder):
 def test_a_round_can_be_shown_again_as_a_sheet(folder):
     run(folder, "init", "p.gpkg", "--classes", "classes.txt")
     run(folder, "tile", "p.gpkg", "scene.tif")
-    run(folder, "embed", "p.gpkg")
+    run(folder, "embed", "p.gpkg", "--encoder", "statistics")
     assert "no round yet" in run(folder, "query", "p.gpkg", "--again", status=1)[1]
     first = run_json(folder, "query", "p.gpkg", "-b", "5")
     again = run_json(folder, "query", "p.gpkg", "--again", "--out", "sheet.csv")
@@ -264,7 +264,7 @@ def test_the_package_lists_every_subpackage():
 def test_no_round_is_recorded_for_a_sheet_that_cannot_be_written(folder):
     run(folder, "init", "p.gpkg", "--classes", "classes.txt")
     run(folder, "tile", "p.gpkg", "scene.tif")
-    run(folder, "embed", "p.gpkg")
+    run(folder, "embed", "p.gpkg", "--encoder", "statistics")
     (folder / "sheets").mkdir()
     assert "cannot be written" in run(folder, "query", "p.gpkg", "--out", "sheets", status=2)[1]
     assert "no round yet" in run(folder, "query", "p.gpkg", "--again", status=1)[1]
@@ -273,7 +273,7 @@ def test_no_round_is_recorded_for_a_sheet_that_cannot_be_written(folder):
 def test_answers_from_a_sheet_belong_to_its_round(folder):
     run(folder, "init", "p.gpkg", "--classes", "classes.txt")
     run(folder, "tile", "p.gpkg", "scene.tif")
-    run(folder, "embed", "p.gpkg")
+    run(folder, "embed", "p.gpkg", "--encoder", "statistics")
     asked = run_json(folder, "query", "p.gpkg", "-b", "4", "--out", "answers.csv")
     fill_in(folder)
     run(folder, "label", "p.gpkg", "answers.csv")
@@ -291,7 +291,7 @@ def test_the_version_is_one():
 def test_a_trained_head_that_cannot_be_kept_is_only_a_remark(folder):
     run(folder, "init", "p.gpkg", "--classes", "classes.txt")
     run(folder, "tile", "p.gpkg", "scene.tif")
-    run(folder, "embed", "p.gpkg")
+    run(folder, "embed", "p.gpkg", "--encoder", "statistics")
     run(folder, "label", "p.gpkg", "scene.truth.csv")
     (folder / "p.quadrat" / "models").write_text("in the way")
     _, err = run(folder, "predict", "p.gpkg")

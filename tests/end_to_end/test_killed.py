@@ -22,7 +22,7 @@ from ..core.scene_factory import SPECTRA, make_scene, read_layer
 PLACES = (0.02, 0.3, 0.6, 0.85, 0.97, 0.995)
 STEPS = {
     "tile": ["tile", "p.gpkg", "scene.tif", "--validation", "0.25"],
-    "embed": ["embed", "p.gpkg"],
+    "embed": ["embed", "p.gpkg", "--encoder", "statistics"],
     "query": ["query", "p.gpkg", "--budget", "10"],
     "label": ["label", "p.gpkg", "answers.csv"],
     "train": ["train", "p.gpkg"],

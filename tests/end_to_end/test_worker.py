@@ -43,7 +43,11 @@ def test_the_whole_job(worker, folder, mode):
     path, made = new_project(folder, mode)
     tiled = worker.call("tile", project=path, rasters=[made.raster], validation=0.25)["rasters"]
     assert [(r["state"], r["pool"], r["validation"], r["excluded"]) for r in tiled] == [("new", 36, 12, 0)]
-    assert worker.call("embed", project=path) == {"encoder": "statistics", "tiles": 48, "dimension": 16}
+    assert worker.call("embed", project=path, encoder="statistics") == {
+        "encoder": "statistics",
+        "tiles": 48,
+        "dimension": 16,
+    }
     first = worker.call("query", project=path, budget=8)
     assert (first["strategy"], first["chosen_by"], first["eligible"]) == ("margin", "kmeans", 36)
     assert worker.call("suggest", project=path, tiles=first["tiles"]) == {"suggestions": []}
@@ -107,7 +111,7 @@ def test_what_is_kept_warm_never_outlives_the_tiles_it_belongs_to(worker, folder
     other = make_scene(folder, name="other", seed=1)
     worker.call("tile", project=path, rasters=[other.raster])
     assert "embed" in worker.refuse("query", project=path, budget=4)["data"]["hint"]
-    worker.call("embed", project=path)
+    worker.call("embed", project=path, encoder="statistics")
     assert worker.call("query", project=path, budget=4)["eligible"] == 24 + 36  # 12 show ground that checks
 
 
@@ -257,7 +261,7 @@ def test_errors_name_their_kind_and_what_to_do(worker, folder):
     }
     worker.call("tile", project=path, rasters=[made.raster])
     raised["encoder"] = worker.refuse("embed", project=path, encoder="resnet51")
-    worker.call("embed", project=path)
+    worker.call("embed", project=path, encoder="statistics")
     raised["learning"] = worker.refuse("train", project=path)
     for kind, error in raised.items():
         assert (error["code"], error["data"]["kind"]) == (-32000, kind)
@@ -297,7 +301,7 @@ def test_two_requests_are_worked_on_in_order_and_hello_does_not_wait(worker, fol
     worker.call("hello")
     path, _ = new_project(folder)
     tile = worker.send("tile", project=path, rasters=[large_raster])
-    embed = worker.send("embed", project=path)
+    embed = worker.send("embed", project=path, encoder="statistics")
     hello = worker.send("hello")
     replies = []
     while len(replies) < 3:

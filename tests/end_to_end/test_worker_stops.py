@@ -33,9 +33,9 @@ def test_tiling_and_embedding_can_be_cancelled_and_go_on(worker, folder, large_r
     with Project.open(path) as project:
         assert not project.has_tiles()
     assert worker.call("tile", project=path, rasters=[large_raster])["rasters"][0]["pool"] == 2304
-    stop_midway(worker, worker.send("embed", project=path))
+    stop_midway(worker, worker.send("embed", project=path, encoder="statistics"))
     assert "embed" in worker.refuse("query", project=path)["data"]["hint"]
-    assert worker.call("embed", project=path)["tiles"] == 2304
+    assert worker.call("embed", project=path, encoder="statistics")["tiles"] == 2304
 
 
 @pytest.mark.parametrize(
@@ -115,12 +115,12 @@ def test_closed_standard_input_stops_work_which_then_goes_on(own_worker, worker,
     path, _ = new_project(folder)
     worker.call("tile", project=path, rasters=[large_raster])
     client = own_worker()
-    request = client.send("embed", project=path)
+    request = client.send("embed", project=path, encoder="statistics")
     client.until_progress(request, 0.1)
     assert client.close() == 0
     assert client.reply(request)["error"]["data"]["kind"] == "cancelled"
     assert list((path.with_suffix(".quadrat") / "embeddings").glob("*.partial.npy"))
-    assert worker.call("embed", project=path)["tiles"] == 2304
+    assert worker.call("embed", project=path, encoder="statistics")["tiles"] == 2304
     assert not geopackage_check.problems(path)
 
 

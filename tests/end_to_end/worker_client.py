@@ -130,7 +130,7 @@ def ready(worker, folder, **scene):
     """A project with embeddings, made by the worker, with 12 labels and a validation sample that is answered."""
     path, made = new_project(folder, **scene)
     worker.call("tile", project=path, rasters=[made.raster], validation=0.25)
-    worker.call("embed", project=path)
+    worker.call("embed", project=path, encoder="statistics")
     with Project.open(path) as project:
         answer(project, made, ids(project, "pool")[:12] + ids(project, "validation"))
     return path, made

@@ -49,7 +49,7 @@ def large_project(factory: pytest.TempPathFactory) -> ReadyProject:
         classes.write_text("\n".join(CLASSES), encoding="utf-8")
         engine("init", path, "--classes", classes)
         engine("tile", path, scene.raster, "--validation", 0.2)
-        engine("embed", path)
+        engine("embed", path, "--encoder", "statistics")
         engine("query", path, "--budget", 64)
         _made["large"] = ReadyProject(path, scene, truth_of(path, scene))
     return _made["large"]

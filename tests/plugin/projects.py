@@ -140,7 +140,7 @@ def make_project(
     classes.write_text("\n".join(CLASSES), encoding="utf-8")
     engine("init", path, "--classes", classes, "--mode", mode)
     engine("tile", path, made.raster, "--validation", validation)
-    engine("embed", path)
+    engine("embed", path, "--encoder", "statistics")
     if budget:
         engine("query", path, "--budget", budget)
     return ReadyProject(path, made, truth_of(path, made))
