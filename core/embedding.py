@@ -25,7 +25,7 @@ from .imagery.sentinel2 import BANDS
 from .kernels import column_moments
 from .monitor import SILENT, Monitor
 from .project.store import Project
-from .project.vectors import FOLDER, ProjectEncoder, encoder_of, remember_encoder, vectors_file
+from .project.vectors import FOLDER, ProjectEncoder, encoder_of, remember_encoder, source_now, vectors_file
 from .tile_arrays import KEY_LENGTH, Advance, Convert, Part, check_unchanged, make_part, plan_parts, remove_stale
 
 ENCODED_ROLES = ("pool", "validation")
@@ -102,7 +102,7 @@ def choose_encoder(project: Project, name: str, monitor: Monitor = SILENT) -> st
     if name != AUTO:
         return absolute(name)
     known = encoder_of(project)
-    chosen = _source_now(project, known) if known is not None else best_available(project_bands(project))
+    chosen = source_now(project, known) if known is not None else best_available(project_bands(project))
     monitor.info(f"The encoder is {chosen}, {'as before' if known is not None else 'the best that is at hand'}.")
     return chosen
 
@@ -112,12 +112,6 @@ def _relative(project: Project, source: str) -> str:
     folder = project.path.absolute().parent
     path = Path(source)
     return path.relative_to(folder).as_posix() if names_file(source) and path.is_relative_to(folder) else ""
-
-
-def _source_now(project: Project, known: ProjectEncoder) -> str:
-    """How the project's encoder is named now, also where the project was moved together with the encoder's file."""
-    moved = project.path.absolute().parent / known.source_relative
-    return str(moved) if known.source_relative and moved.is_file() else known.source
 
 
 def load_embeddings(project: Project, kept: Embeddings | None = None) -> Embeddings:

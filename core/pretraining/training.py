@@ -26,6 +26,7 @@ from torch.amp.grad_scaler import GradScaler
 from torch.nn import functional
 
 from ..architectures import STAGES, build_network, load_strictly
+from ..encoders.throughput import precision_of
 from ..errors import Cancelled, EncoderError
 from ..monitor import Monitor
 from .checkpoint import Checkpoint
@@ -294,11 +295,13 @@ class Pretraining:
 
 
 def training_precision(device: torch.device) -> torch.dtype:
-    """In what convolutions compute while a network is trained there: half precision where the device is made for it."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return torch.bfloat16 if capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") else torch.float32
+    """In what convolutions compute while a network is trained there.
+
+    As while it is used, but for bfloat16 on GPUs that have it: gradients need its range more than digits.
+    """
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.bfloat16
+    return precision_of(device)
 
 
 def _share_of_rate(step: int, total: int, warm_up: int) -> float:

@@ -9,6 +9,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from ..paths import is_file
+
 if TYPE_CHECKING:
     from .store import Project
 
@@ -35,6 +37,12 @@ def encoder_of(project: Project) -> ProjectEncoder | None:
     """The project's encoder; None before its tiles were embedded."""
     stored = project.setting(_SETTING)
     return None if stored is None else ProjectEncoder(**json.loads(stored))
+
+
+def source_now(project: Project, encoder: ProjectEncoder) -> str:
+    """How the project's encoder is named now, also where the project was moved together with the encoder's file."""
+    moved = project.path.absolute().parent / encoder.source_relative
+    return str(moved) if encoder.source_relative and is_file(moved) else encoder.source
 
 
 def remember_encoder(project: Project, encoder: ProjectEncoder) -> None:

@@ -10,7 +10,7 @@ from qgis.PyQt.QtCore import Qt, pyqtSignal
 from qgis.PyQt.QtWidgets import QComboBox, QFileDialog, QLabel, QVBoxLayout, QWidget
 
 from ...core.project.store import Project
-from ...core.project.vectors import encoder_of
+from ...core.project.vectors import encoder_of, source_now
 from ..requests import AUTO, trained_encoders
 from .widgets import Note, in_a_row, narrow, push_button
 
@@ -71,7 +71,7 @@ class EncoderChoice(QWidget):
             if self.combo.findData(str(file)) < 0:
                 self._add_file(str(file))
         encoder = encoder_of(project)
-        self.choose(encoder.source if encoder else AUTO)
+        self.choose(source_now(project, encoder) if encoder else AUTO)
 
     def choose(self, source: str) -> None:
         """Choose an encoder by name or file."""

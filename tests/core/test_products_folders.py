@@ -177,7 +177,7 @@ def test_files_of_aws_beside_the_bands_tell_the_baseline(name, content, tmp_path
 
 
 def test_a_sidecar_that_says_nothing_does_no_harm(tmp_path):
-    folder = write_bands(tmp_path, NAMES["short"])
+    folder = write_bands(tmp_path, NAMES["compact"])
     for name, content in (
         ("a.json", b"[1, 2]"),
         ("b.json", b"\xff{"),

@@ -131,3 +131,20 @@ def large(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[
     with sitting_at(copy_of(large_project(tmp_path_factory), tmp_path)) as made:
         made.labelling.start()
         yield made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder whose name is as difficult as one can be."""
+    made = tmp_path / "Bilder é 'q' \"z\""
+    made.mkdir()
+    return made
+
+
+@pytest.fixture
+def panel(engine: Any, qgis_new_project: None, folder: Path) -> Iterator[Any]:
+    """The imagery panel of a new project; other tests have panels of their own."""
+    from .imagery_desk import imagery_panel
+
+    with imagery_panel(engine, folder) as made:
+        yield made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from qgis.core import (
     QgsCoordinateReferenceSystem,
     QgsFeature,
@@ -17,25 +16,12 @@ from qgis.PyQt.QtTest import QTest
 
 from quadrat.plugin.panels.area import DRAWN, LAYER
 
-from .imagery_desk import imagery_panel, load, prepare, tiles_in_file
+from .imagery_desk import load, prepare, tiles_in_file
 from .panel_context import click
 from .projects import ORIGIN, TILE, make_scene
 
 UTM33 = QgsCoordinateReferenceSystem("EPSG:32633")
 SIDE_M = 10.0 * TILE
-
-
-@pytest.fixture
-def folder(tmp_path):
-    made = tmp_path / "Bilder é 'q' \"z\""
-    made.mkdir()
-    return made
-
-
-@pytest.fixture
-def panel(engine, qgis_new_project, folder):
-    with imagery_panel(engine, folder) as made:
-        yield made
 
 
 def polygon_layer(*boxes, crs=UTM33):

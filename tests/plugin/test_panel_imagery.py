@@ -13,7 +13,7 @@ from qgis.PyQt.QtWidgets import QFileDialog
 from quadrat.core.project.store import Project
 from quadrat.plugin.panels.imagery import ImageryPanel
 
-from .imagery_desk import imagery_panel, lines, load, prepare, tiles_in_file, wait_for_look
+from .imagery_desk import lines, load, prepare, tiles_in_file, wait_for_look
 from .panel_context import CLASSES, click, follow, surroundings
 from .projects import TILE, make_scene
 from .waiting import wait_until
@@ -24,19 +24,6 @@ def context(engine, qgis_new_project):
     with surroundings(engine) as made:
         yield made
         wait_until(lambda: not engine._tasks, "the engine to be free for the next test")
-
-
-@pytest.fixture
-def folder(tmp_path):
-    made = tmp_path / "Bilder é 'q' \"z\""
-    made.mkdir()
-    return made
-
-
-@pytest.fixture
-def panel(engine, qgis_new_project, folder):
-    with imagery_panel(engine, folder) as made:
-        yield made
 
 
 def test_without_a_project_the_panel_says_what_to_do_first(context):

@@ -14,7 +14,7 @@ from qgis.PyQt.QtWidgets import QFileDialog
 from quadrat.core.project.store import Project
 from quadrat.plugin.product_layer import band_files, band_numbers, product_of_text
 
-from .imagery_desk import imagery_panel, lines, load, prepare, tiles_in_file, wait_for_look
+from .imagery_desk import lines, load, prepare, tiles_in_file, wait_for_look
 from .overlay_bench import layer_called, overlay_bench
 from .panel_context import click
 from .projects import make_product, write_raster
@@ -27,19 +27,6 @@ ALL = "12 bands: B01 B02 B03 B04 B05 B06 B07 B08 B8A B09 B11 B12; 36 tiles"
 def product(tmp_path_factory):
     """6 x 6 tiles, of which the left 2 columns are under clouds; never changed."""
     return make_product(tmp_path_factory.mktemp("product"), cloudy_px=128)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    made = tmp_path / "Bilder é"
-    made.mkdir()
-    return made
-
-
-@pytest.fixture
-def panel(engine, qgis_new_project, folder):
-    with imagery_panel(engine, folder) as made:
-        yield made
 
 
 def zipped(product: Path, folder: Path) -> Path:

@@ -8,7 +8,6 @@ import signal
 from pathlib import Path
 
 import numpy as np
-import pytest
 from osgeo import gdal
 from qgis.core import (
     QgsProject,
@@ -19,23 +18,10 @@ from qgis.PyQt.QtWidgets import QApplication
 
 from quadrat.plugin.requests import RasterChoice
 
-from .imagery_desk import imagery_panel, item_named, lines, load, tick, wait_for_look
+from .imagery_desk import item_named, lines, load, tick, wait_for_look
 from .panel_context import click
 from .projects import TILE, make_scene, write_raster
 from .waiting import wait_until
-
-
-@pytest.fixture
-def folder(tmp_path):
-    made = tmp_path / "Bilder é 'q' \"z\""
-    made.mkdir()
-    return made
-
-
-@pytest.fixture
-def panel(engine, qgis_new_project, folder):
-    with imagery_panel(engine, folder) as made:
-        yield made
 
 
 def test_the_only_raster_is_ticked_and_looked_at(panel, folder):
