@@ -90,6 +90,7 @@ class TrainingRequest:
     epochs: int = 100
     batch: int = 256
     device: str = "auto"
+    start: str = ""
 
     @property
     def name(self) -> str:

@@ -18,7 +18,8 @@ class EncoderInfo:
 
     ``bands`` is None for an encoder that takes any; ``dimension``, the numbers a tile, is None where it depends on the
     bands. ``missing`` says for bands what may stand in for them. ``available`` means usable now, without a network;
-    ``reason`` says why not, and what to do. ``downloadable`` means that its weights come by themselves at first use.
+    ``reason`` says why not, and what to do. ``downloadable`` means that its weights come by themselves at first use;
+    ``trainable`` that a training can go on from it.
     """
 
     name: str
@@ -34,6 +35,11 @@ class EncoderInfo:
     architecture: str = ""
     licence: str = ""
     source: str = ""
+    trainable: bool = False
+
+
+TRAINABLE = ("densenet121", "resnet18", "resnet18_half", "resnet50")
+"""The networks of ``architectures.STAGES``; to ask there would take the second that torch takes to import."""
 
 
 def list_encoders(bands: Sequence[str] | None = None) -> list[EncoderInfo]:
@@ -75,6 +81,7 @@ def describe(spec: EncoderSpec, bands: Sequence[str] | None = None) -> EncoderIn
         architecture=spec.architecture,
         licence=spec.licence,
         source=spec.source,
+        trainable=spec.architecture in TRAINABLE,
     )
 
 

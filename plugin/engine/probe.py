@@ -14,15 +14,18 @@ import sys
 # The name to import and the name to install; the same as `dependencies` in pyproject.toml.
 PACKAGES = [
     ("affine", "affine"),
+    ("filelock", "filelock"),
     ("geopandas", "geopandas"),
     ("matplotlib", "matplotlib"),
     ("numpy", "numpy"),
     ("pandas", "pandas"),
+    ("PIL", "pillow"),
     ("psutil", "psutil"),
     ("pyarrow", "pyarrow"),
     ("pyogrio", "pyogrio"),
     ("pyproj", "pyproj"),
     ("rasterio", "rasterio"),
+    ("requests", "requests"),
     ("rich", "rich"),
     ("safetensors", "safetensors"),
     ("sklearn", "scikit-learn"),
@@ -31,6 +34,7 @@ PACKAGES = [
     ("torch", "torch"),
     ("torchvision", "torchvision"),
     ("typer", "typer"),
+    ("urllib3", "urllib3"),
 ]
 
 

@@ -32,6 +32,7 @@ class EncoderChoice(QWidget):
         self.file_button = push_button("File…", self._ask_for_file, "An encoder file (.toml) or weights (.pth)")
         self.train_button = push_button(_TRAIN, self.training_wanted.emit)
         self.training_note = Note()
+        self._trainable: set[str] = set()
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(in_a_row(QLabel("Encoder"), self.combo, self.file_button, stretch_at_end=False))
@@ -46,11 +47,18 @@ class EncoderChoice(QWidget):
         """Name or file of the encoder, or ``auto``."""
         return str(self.combo.currentData())
 
+    @property
+    def starts(self) -> list[str]:
+        """The encoders from which a training can go on: networks by name, and those in files."""
+        sources = [str(self.combo.itemData(row)) for row in range(self.combo.count())]
+        return [source for source in sources if source in self._trainable or Path(source).is_absolute()]
+
     def show_encoders(self, encoders: Sequence[Mapping[str, Any]], best: str = "") -> None:
         """Offer these encoders, and say which is ``best`` (results of the protocol's ``encoders``).
 
         What was chosen stays chosen.
         """
+        self._trainable = {encoder["name"] for encoder in encoders if encoder.get("trainable") and _is_usable(encoder)}
         rows = range(self.combo.count())
         sources = [str(self.combo.itemData(row)) for row in rows]
         before = self.source if sources else AUTO

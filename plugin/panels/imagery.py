@@ -184,6 +184,7 @@ class ImageryPanel(Panel):
             self.training,
             TrainingRequest(project.path, free_encoder_file(project.path), device=settings.device),
             self.training.unfinished(project),
+            starts=self.options.encoders.starts,
             tiles=len(project.tiles()),
             device=str(hello.get("device", "")),
             parent=self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from qgis.PyQt.QtWidgets import (
 from ...core.paths import exists, is_file
 from ..requests import TrainingRequest
 from ..training import EncoderTraining
-from .widgets import Note, in_a_row, push_button
+from .widgets import Note, in_a_row, narrow, push_button
 
 METHODS = {
     "moco": "MoCo v2",
@@ -48,6 +48,7 @@ class TrainEncoderDialog(QDialog):
         training: does the work, also when the dialog is closed.
         proposed: what is filled in at first.
         unfinished: a training that can be gone on with, or None.
+        starts: names and files of the encoders to go on from.
         tiles: of the project.
         device: that the engine would use; empty if that is not known.
         parent: as in Qt.
@@ -58,6 +59,7 @@ class TrainEncoderDialog(QDialog):
         training: EncoderTraining,
         proposed: TrainingRequest,
         unfinished: TrainingRequest | None,
+        starts: Sequence[str],
         tiles: int,
         device: str,
         parent: QWidget | None = None,
@@ -76,6 +78,11 @@ class TrainEncoderDialog(QDialog):
         self.method = QComboBox()
         for key, text in METHODS.items():
             self.method.addItem(text, key)
+        self.begin_with = narrow(QComboBox())
+        self.begin_with.setToolTip("What another encoder has learnt already saves most of the epochs.")
+        self.begin_with.addItem("nothing", "")
+        for source in starts:
+            self.begin_with.addItem(Path(source).name, source)
         self.progress = QProgressBar()
         self.progress.setRange(0, 1000)
         self.progress.setTextVisible(False)
@@ -96,6 +103,7 @@ class TrainEncoderDialog(QDialog):
             method=self.method.currentData(),
             epochs=self.epochs.value(),
             batch=self.batch.value(),
+            start=self.begin_with.currentData(),
         )
 
     def problem(self) -> str:
@@ -133,6 +141,7 @@ class TrainEncoderDialog(QDialog):
         form.addRow("Epochs", self.epochs)
         form.addRow("Batch size", self.batch)
         form.addRow("Method", self.method)
+        form.addRow("Begin with", self.begin_with)
         self.advanced.setCollapsed(True)
         self.advanced.collapsedStateChanged.connect(lambda _collapsed: QTimer.singleShot(0, self.adjustSize))
         self.settings = QWidget()
@@ -165,6 +174,7 @@ class TrainEncoderDialog(QDialog):
         self.epochs.setValue(request.epochs)
         self.batch.setValue(request.batch)
         self.method.setCurrentIndex(max(self.method.findData(request.method), 0))
+        self.begin_with.setCurrentIndex(max(self.begin_with.findData(request.start), 0))
 
     def _browse(self) -> None:
         found = QFileDialog.getExistingDirectory(self, "Folder for the encoder", self.folder.text())

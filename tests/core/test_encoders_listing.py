@@ -8,10 +8,11 @@ import sys
 
 import pytest
 
+from quadrat.core.architectures import STAGES
 from quadrat.core.config import read_config
 from quadrat.core.embedding import choose_encoder, embed
 from quadrat.core.encoders import registry
-from quadrat.core.encoders.listing import list_encoders
+from quadrat.core.encoders.listing import TRAINABLE, list_encoders
 from quadrat.core.encoders.registry import AUTO, absolute, best_available, load_encoder
 from quadrat.core.encoders.spec import save_encoder
 from quadrat.core.errors import EncoderError, ProjectError
@@ -218,3 +219,11 @@ def test_a_broken_shipped_file_is_named(shipped):
     (shipped / "broken.toml").write_text("name = 3\n", encoding="utf-8")
     with pytest.raises(EncoderError, match=r"broken\.toml"):
         list_encoders()
+
+
+def test_encoders_say_whether_a_training_can_go_on_from_them():
+    assert set(TRAINABLE) == set(STAGES)
+    by_name = {info.name: info for info in list_encoders()}
+    assert by_name["quadrat-rgb"].trainable
+    assert not by_name["statistics"].trainable
+    assert not by_name["squeezenet1_1-caffe"].trainable

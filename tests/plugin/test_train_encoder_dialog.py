@@ -108,7 +108,7 @@ def test_the_encoder_of_another_project_is_not_chosen_in_this_one(panel, tmp_pat
 def test_what_cannot_be_written_is_said_before_it_begins(panel, tmp_path):
     request = TrainingRequest(tmp_path / "p.gpkg", tmp_path / "old.safetensors")
     request.out.touch()
-    dialog = TrainEncoderDialog(panel.training, request, None, tiles=48, device="cpu")
+    dialog = TrainEncoderDialog(panel.training, request, None, [], tiles=48, device="cpu")
     assert "There is an encoder of this name already." in dialog.note.said
     for name, folder, wrong in (
         ("", str(tmp_path), "Give the encoder a name."),
@@ -121,3 +121,20 @@ def test_what_cannot_be_written_is_said_before_it_begins(panel, tmp_path):
         assert wrong in dialog.note.said
         assert not dialog.start_button.isEnabled()
     dialog.reject()
+
+
+def test_a_training_may_go_on_from_another_encoder(panel):
+    """The engine has listed its encoders by then, and refuses nothing that the dialog offers."""
+    wait_until(lambda: "quadrat-rgb" in panel.options.encoders.starts, "the list of encoders")
+    offered = []
+
+    def choose(dialog: TrainEncoderDialog) -> None:
+        offered.extend(dialog.begin_with.itemText(row) for row in range(dialog.begin_with.count()))
+        dialog.begin_with.setCurrentIndex(dialog.begin_with.findData("quadrat-rgb"))
+
+    in_the_dialog(panel, set_up(epochs=1), choose, start)
+    assert panel.training.request.start == "quadrat-rgb"
+    settle(panel)
+    assert offered[0] == "nothing"
+    assert "squeezenet1_1-caffe" not in offered
+    assert panel.options.encoders.source.endswith("fields.safetensors")
