@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
-from torch.nn import functional
 
 from .errors import ImageryError, UsageError
-from .imagery.rasters import open_dataset
+from .imagery.rasters import open_source
 from .imagery.sentinel2 import find_bands, guess_radiometry
 from .monitor import Monitor
+from .resizing import resized
 
 WHITE = 0.27285
 """Reflectance of the brightest level of a picture: 255 levels of 10.70 DN, as in EuroSAT."""
@@ -58,15 +58,16 @@ class ImageFolder:
     def _archive(self) -> zipfile.ZipFile | None:
         return zipfile.ZipFile(self.path) if self.path.is_file() else None
 
-    def read(self, row: int) -> NDArray[np.float32]:
-        """The reflectance (bands, H, W) of an image.
+    def read(self, row: int, size_px: int | None = None) -> NDArray[np.float32]:
+        """The reflectance (bands, H, W) of an image, as it is or as a square of ``size_px``.
 
         Raises:
             ImageryError: it is damaged.
         """
         name = self.names[row]
         suffix = PurePosixPath(name).suffix.lower()
-        return self._read_picture(name) if suffix in PICTURES else self._read_raster(name)
+        image = self._read_picture(name) if suffix in PICTURES else self._read_raster(name)
+        return image if size_px is None else np.asarray(resized(torch.from_numpy(image)[None], size_px)[0].numpy())
 
     def read_all(self, rows: NDArray[np.int64], size_px: int, place: Path, monitor: Monitor) -> NDArray[np.float16]:
         """Some images at one size, (n, bands, size_px, size_px) half precision, in a memory-mapped file at ``place``.
@@ -86,7 +87,7 @@ class ImageFolder:
         for place_in_array, row in enumerate(rows):
             if place_in_array % 256 == 0:
                 monitor.advance(place_in_array / len(rows), f"Reading {self.path.name}")
-            array[place_in_array] = resized(self.read(int(row)), size_px)
+            array[place_in_array] = self.read(int(row), size_px)
         return array
 
     def _bytes(self, name: str) -> bytes:
@@ -150,7 +151,7 @@ def open_images(path: Path, bands: Sequence[str] | None = None, white: float = W
             )
         return ImageFolder(path, names, _PICTURE_BANDS, (1, 2, 3), white, *_labels(path, names))
     first = f"/vsizip/{path}/{names[0]}" if path.is_file() else str(path / names[0])
-    with open_dataset(Path(first)) if path.is_dir() else _open_zipped(first, names[0]) as dataset:
+    with open_source(first, names[0]) as dataset:
         found = find_bands(dataset.descriptions, bands, source=names[0])
     places = tuple(band.index for band in found)
     return ImageFolder(path, names, tuple(band.name for band in found), places, white, *_labels(path, names))
@@ -231,29 +232,9 @@ def _labels_of_table(path: Path, names: Sequence[str], table: str) -> tuple[tupl
     return classes, np.array([rows[file] for file in files], np.int64)
 
 
-def _open_zipped(source: str, name: str):  # type: ignore[no-untyped-def]  # rasterio has no types
-    import rasterio
-    from rasterio.errors import RasterioError
-
-    try:
-        return rasterio.open(source)
-    except RasterioError as error:
-        raise _damaged(name, error) from error
-
-
 def _damaged(name: str, error: Exception) -> ImageryError:
     return ImageryError(
         f"The image {name} cannot be read: it is damaged or of another kind.",
         hint="Put back a good copy, or take it away.",
         details=str(error),
     )
-
-
-def resized(image: NDArray[np.float32], size_px: int) -> NDArray[np.float32]:
-    """An image (bands, H, W) as a square of ``size_px``, bilinear, with antialiasing where it shrinks."""
-    if image.shape[1:] == (size_px, size_px):
-        return image
-    made = functional.interpolate(
-        torch.from_numpy(image)[None], (size_px, size_px), mode="bilinear", align_corners=False, antialias=True
-    )
-    return np.asarray(made[0].numpy())

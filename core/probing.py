@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from .catalogue import Mode
 from .encoders.base import Encoder
 from .errors import UsageError
-from .images import ImageFolder, resized
+from .images import ImageFolder
 from .knn import NEIGHBOURS, knn_votes
 from .learners.base import Run, Task
 from .learners.registry import DEFAULT_LEARNER, fit
@@ -121,7 +121,7 @@ def _embed(encoder: Encoder, images: ImageFolder, monitor: Monitor) -> NDArray[n
     for start in range(0, len(images.names), _TOGETHER):
         monitor.advance(start / len(images.names), "Embedding")
         rows = range(start, min(start + _TOGETHER, len(images.names)))
-        pixels = np.stack([resized(images.read(row), size) for row in rows])
+        pixels = np.stack([images.read(row, size) for row in rows])
         vectors.append(encoder.encode(pixels, images.bands).astype(np.float16))
     return np.concatenate(vectors)
 

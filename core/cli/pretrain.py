@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from ..pretraining.options import PretrainOptions
 from .console import Console, Device, speaking, stopping_between_steps
 from .setup import split_names
 
+_DEFAULTS = PretrainOptions()
 _VIEWS = "Views of a tile"
 _TRAINING = "Training"
 
@@ -25,16 +27,16 @@ def pretrain(
         ),
     ],
     out: Annotated[Path, typer.Option(help="The encoder to make, NAME.safetensors.", show_default=False)],
-    epochs: Annotated[int, typer.Option(help="How often each tile is looked at.")] = 100,
-    method: Annotated[str, typer.Option(help="moco: MoCo v2. simclr: NT-Xent, for small batches.")] = "moco",
+    epochs: Annotated[int, typer.Option(help="How often each tile is looked at.")] = _DEFAULTS.epochs,
+    method: Annotated[str, typer.Option(help="moco: MoCo v2. simclr: NT-Xent, for small batches.")] = _DEFAULTS.method,
     network: Annotated[
         str, typer.Option(help="resnet18_half, resnet18, resnet50 or densenet121; the last three want a GPU.")
-    ] = "resnet18_half",
+    ] = _DEFAULTS.network,
     start: Annotated[
         str, typer.Option(help="Go on from this encoder, named as for embed.", show_default="nothing")
     ] = "",
-    batch: Annotated[int, typer.Option(help="Tiles a step.")] = 256,
-    seed: Annotated[int, typer.Option(min=0, help="Decides all chance.")] = 0,
+    batch: Annotated[int, typer.Option(help="Tiles a step.")] = _DEFAULTS.batch,
+    seed: Annotated[int, typer.Option(min=0, help="Decides all chance.")] = _DEFAULTS.seed,
     bands: Annotated[
         str | None,
         typer.Option(help="The names of the bands by position, if the files do not say; '-' leaves one out."),
@@ -49,27 +51,40 @@ def pretrain(
     ] = True,
     patience: Annotated[
         int, typer.Option(help="Stop after so many epochs without progress.", show_default="never")
-    ] = 0,
+    ] = _DEFAULTS.patience,
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew instead of going on with what was kept.")] = False,
     workers: Annotated[int, typer.Option(help="Threads that make views.")] = 2,
-    lr: Annotated[float, typer.Option(help="Learning rate of AdamW.", rich_help_panel=_TRAINING)] = 2e-3,
-    weight_decay: Annotated[float, typer.Option(help="Of AdamW.", rich_help_panel=_TRAINING)] = 1e-4,
-    temperature: Annotated[float, typer.Option(help="Of the loss.", rich_help_panel=_TRAINING)] = 0.1,
-    queue: Annotated[int, typer.Option(help="Keys to compare with (moco).", rich_help_panel=_TRAINING)] = 4096,
-    momentum: Annotated[float, typer.Option(help="Of the key network (moco).", rich_help_panel=_TRAINING)] = 0.99,
+    lr: Annotated[float, typer.Option(help="Learning rate of AdamW.", rich_help_panel=_TRAINING)] = _DEFAULTS.lr,
+    weight_decay: Annotated[float, typer.Option(help="Of AdamW.", rich_help_panel=_TRAINING)] = _DEFAULTS.weight_decay,
+    temperature: Annotated[float, typer.Option(help="Of the loss.", rich_help_panel=_TRAINING)] = _DEFAULTS.temperature,
+    queue: Annotated[
+        int, typer.Option(help="Keys to compare with (moco).", rich_help_panel=_TRAINING)
+    ] = _DEFAULTS.queue,
+    momentum: Annotated[
+        float, typer.Option(help="Of the key network (moco).", rich_help_panel=_TRAINING)
+    ] = _DEFAULTS.momentum,
     view: Annotated[
         int, typer.Option(help="Side of a view in pixels.", rich_help_panel=_VIEWS, show_default="as the tiles")
-    ] = 0,
-    least_area: Annotated[float, typer.Option(help="Of the tile, in a view.", rich_help_panel=_VIEWS)] = 0.2,
-    most_area: Annotated[float, typer.Option(help="Of the tile, in a view.", rich_help_panel=_VIEWS)] = 1.0,
-    brightness: Annotated[float, typer.Option(help="Change by up to this share.", rich_help_panel=_VIEWS)] = 0.3,
-    contrast: Annotated[float, typer.Option(help="Change by up to this share.", rich_help_panel=_VIEWS)] = 0.3,
-    tint: Annotated[float, typer.Option(help="Change of each band for itself.", rich_help_panel=_VIEWS)] = 0.05,
+    ] = _DEFAULTS.view_px,
+    least_area: Annotated[
+        float, typer.Option(help="Of the tile, in a view.", rich_help_panel=_VIEWS)
+    ] = _DEFAULTS.least_area,
+    most_area: Annotated[
+        float, typer.Option(help="Of the tile, in a view.", rich_help_panel=_VIEWS)
+    ] = _DEFAULTS.most_area,
+    brightness: Annotated[
+        float, typer.Option(help="Change by up to this share.", rich_help_panel=_VIEWS)
+    ] = _DEFAULTS.brightness,
+    contrast: Annotated[
+        float, typer.Option(help="Change by up to this share.", rich_help_panel=_VIEWS)
+    ] = _DEFAULTS.contrast,
+    tint: Annotated[
+        float, typer.Option(help="Change of each band for itself.", rich_help_panel=_VIEWS)
+    ] = _DEFAULTS.tint,
     device: Device = "auto",
 ) -> None:
     """Train an encoder on your imagery, without labels; resumes where it stopped."""
     from ..devices import choose_device
-    from ..pretraining.options import PretrainOptions
     from ..pretraining.pretrain import pretrain as train_encoder
     from ..pretraining.sources import SourceOptions
 

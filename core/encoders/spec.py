@@ -119,18 +119,14 @@ class InputSpec:
 
     def prepare(self, reflectance: torch.Tensor) -> torch.Tensor:
         """``(B, bands, H, W)`` reflectance -> ``(B, bands, size_px, size_px)`` in the network's unit, normalised."""
-        from torch.nn.functional import interpolate
+        from ..resizing import resized
 
         pixels = (reflectance if self.clip is None else reflectance.clamp(*self.clip)) * self.gain
         if self.unit in UNIT_MAXIMUM:
             pixels = pixels.clamp_(0, UNIT_MAXIMUM[self.unit])
         mean, std = (pixels.new_tensor(values).view(1, -1, 1, 1) for values in (self.mean, self.std))
         pixels = pixels.sub_(mean).div_(std)
-        size = (self.size_px, self.size_px)
-        if pixels.shape[-2:] == size:
-            return pixels
-        shrinks = pixels.shape[-1] > self.size_px  # antialiasing costs twice the time and enlarging needs none
-        return interpolate(pixels, size=size, mode="bilinear", align_corners=False, antialias=shrinks)
+        return resized(pixels, self.size_px)
 
 
 def _rising(limits: tuple[float, ...]) -> bool:

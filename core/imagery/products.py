@@ -43,8 +43,15 @@ def find_product(path: Path) -> Product | None:
             zip that is broken or holds no product.
     """
     path = product_of_source(str(path)) or path
-    if path.suffix.lower() == ".zip" and is_file(path):
-        return _in_zip(path)
+    if _is_zip(path):
+        product = _in_zip(path)
+        if product is None:
+            raise ImageryError(
+                f"{path.name} holds no Sentinel-2 product.",
+                hint="Give a zip of a .SAFE folder or of the files of its bands; unpack any other and give what is in "
+                "it.",
+            )
+        return product
     if is_main_metadata(path.name) or path.name == _GRANULE_METADATA:
         path = path.parent
     if not is_folder(path):
@@ -58,11 +65,7 @@ def is_product(path: Path) -> bool:
     Raises:
         ImageryError: as :func:`find_product`, but for a zip without a product.
     """
-    if path.suffix.lower() != ".zip" or not is_file(path):
-        return find_product(path) is not None
-    files = files_in_zip(path)
-    named = any(is_main_metadata(name) or ".SAFE/" in name.upper() for name in files.names)
-    return named or band_folder_product(path, files) is not None
+    return (_in_zip(path) if _is_zip(path) else find_product(path)) is not None
 
 
 def open_product(product: Product) -> str:
@@ -128,7 +131,11 @@ def _offset(product: Product) -> float:
     return known.pop()
 
 
-def _in_zip(path: Path) -> Product:
+def _is_zip(path: Path) -> bool:
+    return path.suffix.lower() == ".zip" and is_file(path)
+
+
+def _in_zip(path: Path) -> Product | None:
     files = files_in_zip(path)
     roots = {PurePosixPath(name).parent.as_posix() for name in files.names if is_main_metadata(name)}
     if len(roots) > 1:
@@ -137,13 +144,7 @@ def _in_zip(path: Path) -> Product:
         return safe_product(path, files.below(roots.pop()))
     if any(".SAFE/" in name.upper() for name in files.names):
         raise _no_metadata(path)
-    product = band_folder_product(path, files)
-    if product is None:
-        raise ImageryError(
-            f"{path.name} holds no Sentinel-2 product.",
-            hint="Give a zip of a .SAFE folder or of the files of its bands; unpack any other and give what is in it.",
-        )
-    return product
+    return band_folder_product(path, files)
 
 
 def _in_safe_folder(path: Path) -> Product | None:

@@ -27,6 +27,7 @@ from ..catalogue import Mode
 from ..errors import LearningError
 from ..kernels import Device, Indices, tile_elements
 from ..monitor import Monitor
+from ..resizing import resized
 from .base import Fitted, Pixels, Run, Task
 from .head import Head
 from .loss_module import LossTeacher
@@ -79,7 +80,7 @@ class TileNetwork(nn.Module):
 
     def features(self, tiles: torch.Tensor) -> torch.Tensor:
         """Pooled features (B, F) float32 of standardised tiles."""
-        sized = _resized(tiles, max(self.design.size_px or tiles.shape[-1], SMALLEST_PX))
+        sized = resized(tiles, max(self.design.size_px or tiles.shape[-1], SMALLEST_PX))
         with torch.autocast(tiles.device.type, enabled=tiles.device.type == "cuda"):
             features: torch.Tensor = self.network(sized.contiguous(memory_format=torch.channels_last))
         return features.float()
@@ -92,13 +93,6 @@ class TileNetwork(nn.Module):
     def forward(self, tiles: torch.Tensor) -> torch.Tensor:
         """Logits (B, C) of standardised tiles."""
         return self.logits(self.features(tiles))
-
-
-def _resized(tiles: torch.Tensor, size: int) -> torch.Tensor:
-    if tiles.shape[-1] == size:
-        return tiles
-    shrinks = size < tiles.shape[-1]  # antialiasing is for that; enlarging needs none
-    return functional.interpolate(tiles, (size, size), mode="bilinear", align_corners=False, antialias=shrinks)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from ..errors import UsageError
 from ..imagery.products import is_product
 from ..images import ImageFolder, open_images
 from ..monitor import Monitor
-from ..pixels import cut_pixels
+from ..pixels import TilePixels, cut_pixels
 from ..project.answers import current_answers
 from ..project.classes import ClassDraft
 from ..project.store import Project
@@ -68,9 +68,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Rows:
-    """Some rows of an array of tiles (N, bands, H, W), in half precision on disk."""
+    """Some of the rows of other tiles."""
 
-    array: NDArray[np.float16] | Tiles
+    tiles: Tiles
     rows: NDArray[np.int64]
 
     def __len__(self) -> int:
@@ -79,9 +79,7 @@ class Rows:
 
     def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Reflectance (n, bands, H, W) of some of them (n,)."""
-        wanted = self.rows[rows]
-        found = self.array[wanted] if isinstance(self.array, np.ndarray) else self.array(wanted)
-        return np.asarray(found, np.float32)
+        return self.tiles(self.rows[rows])
 
 
 def open_source(
@@ -172,7 +170,7 @@ def _from_images(folder: ImageFolder, options: SourceOptions, work: Path, monito
     known = options.labels and folder.targets is not None and folder.targets.ndim == 1
     labels = folder.targets[rows] if known and folder.targets is not None else None
     identity = _digest(f"{folder.names} {folder.bands} {folder.white} {size}", rows)
-    return Source(folder.path.stem, Rows(array, np.arange(len(rows))), size, folder.bands, labels, identity)
+    return Source(folder.path.stem, TilePixels([array], folder.bands, identity), size, folder.bands, labels, identity)
 
 
 def _digest(what: str, rows: NDArray[np.int64]) -> str:

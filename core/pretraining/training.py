@@ -15,6 +15,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from itertools import islice
 from typing import Protocol
 
@@ -23,12 +24,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.amp.grad_scaler import GradScaler
-from torch.nn import functional
 
 from ..architectures import STAGES, build_network, load_strictly
 from ..encoders.throughput import precision_of
 from ..errors import Cancelled, EncoderError
 from ..monitor import Monitor
+from ..resizing import resized
 from .checkpoint import Checkpoint
 from .contrast import Contrast, MoCo, SimCLR
 from .options import PretrainOptions
@@ -139,6 +140,8 @@ class Pretraining:
         self.contrast = contrast.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = torch.optim.AdamW(self.contrast.learnt(), lr=options.lr, weight_decay=options.weight_decay)
         self.scaler = GradScaler(self.device.type, enabled=self.precision == torch.float16)
+        # Views are made ahead, so two epochs may be looked into at a time.
+        self._order = lru_cache(maxsize=2)(lambda epoch: self._chance(_ORDER, epoch).permutation(len(tiles)))
         self.progress = Progress()
         self._resume()
 
@@ -154,9 +157,7 @@ class Pretraining:
         They are those of :attr:`network`, or of another that is made of it.
         """
         tiles = reflectance.to(self.device)
-        size = self.views.size_px
-        if tiles.shape[-1] < size:
-            tiles = functional.interpolate(tiles, (size, size), mode="bilinear", align_corners=False)
+        tiles = resized(tiles, max(self.views.size_px, tiles.shape[-1]))
         return self._forward(network or self.network, self.scaling(tiles))
 
     def run(self, check: Callable[[], float] | None, workers: int, monitor: Monitor) -> Progress:
@@ -249,8 +250,7 @@ class Pretraining:
     def _pair(self, step: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Two standardised views (B, bands, S, S) of the tiles of a step."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = self._chance(_ORDER, epoch).permutation(len(self.tiles))
-        rows = order[place * self.batch : (place + 1) * self.batch]
+        rows = self._order(epoch)[place * self.batch : (place + 1) * self.batch]
         tiles = torch.from_numpy(self.tiles(rows)).to(self.device)
         rng = self._chance(_VIEWS, step)
         first, second = (self.scaling(self.views.draw(tiles, rng)) for _ in range(2))
