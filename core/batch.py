@@ -27,7 +27,7 @@ from .embedding import choose_encoder, embed
 from .encoders.registry import load_encoder
 from .errors import ProjectError, UsageError
 from .export import check_target, export
-from .fitting import Choice
+from .models import Choice, learner_for
 from .monitor import SILENT, Monitor
 from .pool import LabelledPool, open_pool
 from .project.answers import Answer, current_answers, record_answers
@@ -235,7 +235,7 @@ def run_rounds(
 
 def _learner(config: BatchConfig, branch: Branch) -> Choice:
     """What learns in a branch: an experiment trains, scores and maps with the learner that chose the tiles."""
-    return config.learner or round_steps.learner_for(branch.strategy)
+    return config.learner or learner_for(branch.strategy)
 
 
 def _answer_round(project: Project, truth: Mapping[int, Answer], round_id: int) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 from .encoders.registry import DEFAULT_ENCODER, names_file
 from .errors import UsageError
 from .export import LAYERS
-from .fitting import Choice
 from .learners.registry import DEFAULT_LEARNER
+from .models import Choice
 from .paths import product_of_source
 from .rounds import DEFAULT_BUDGET, DEFAULT_STRATEGY
 from .tiling_options import TilingOptions

@@ -1,83 +1,34 @@
 """Learners on a project: fit one on its answers, or find it fitted, and say what it thinks of every tile.
 
-This is where a learner's name, the answers and the files beside the project meet. What comes out,
-:class:`.strategies.base.Predictions`, is all that a query function gets to see of it.
+This is where a learner's name, the answers and the files beside the project meet.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError
 
+from . import models
 from .architectures import file_sha256
 from .errors import LearningError
-from .kernels import Device, Floats, Indices, Rows
+from .kernels import Device, Floats
 from .kernels.memory import sparing
 from .learners import calibration
 from .learners.base import Fitted, Pixels, Run, Task
-from .learners.registry import DEFAULT_LEARNER, LEARNERS
+from .learners.registry import LEARNERS
 from .learners.registry import fit as fit_learner
 from .model_files import ModelFiles
+from .models import Choice, Model
 from .monitor import SILENT, Monitor
 from .pixels import open_pixels
 from .pool import LabelledPool
 from .project.store import Project
 from .strategies.base import Predictions
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A learner by name, perhaps with a preset, and those of its parameters that differ from the defaults."""
-
-    name: str = DEFAULT_LEARNER
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-
-    def settings(self) -> dict[str, Any]:
-        """All of its parameters.
-
-        Raises:
-            UsageError: no such learner, no such parameter, or a value that it cannot have.
-        """
-        return LEARNERS.settings(LEARNERS.find(self.name), self.parameters)
-
-    @property
-    def family(self) -> str:
-        """What fits of this choice have in common, whatever the answers."""
-        return json.dumps([self.name.partition(":")[0], self.settings()], sort_keys=True)
-
-
-@dataclass(frozen=True)
-class Model:
-    """A learner fitted on a project's answers. ``key`` is made of everything it depends on."""
-
-    choice: Choice
-    key: str
-    fitted: Fitted
-    embeddings: Rows
-
-    @property
-    def features(self) -> Rows:
-        """What its head maps to classes, (N, F)."""
-        return self.embeddings if self.fitted.features is None else self.fitted.features
-
-    def predict(self, rows: Indices | None = None, monitor: Monitor = SILENT) -> Floats:
-        """Probabilities (n, C) of some rows, of all by default."""
-
-        def predicted(device: Device) -> Floats:
-            return replace(self.fitted.head, device=device).predict(self.features, rows, monitor=monitor)
-
-        return sparing(predicted, self.fitted.head.device, monitor)
-
-    def at(self, temperature: float) -> Model:
-        """The same model, which divides its logits by ``temperature``."""
-        return replace(self, fitted=replace(self.fitted, head=replace(self.fitted.head, temperature=temperature)))
 
 
 def fit(
@@ -167,32 +118,19 @@ def predictions(
     device: str = "cpu",
     monitor: Monitor = SILENT,
 ) -> Predictions:
-    """What a query function may know of a model."""
-    probabilities = model.predict(monitor=monitor)
-    head, matrix = model.fitted.head, model.features
-
-    def sample(rows: Indices, passes: int, seed: int, input_dropout: float | None = None) -> Floats:
-        def sampled(where: Device) -> Floats:
-            return replace(head, device=where).mc_dropout(matrix, rows, passes, seed, input_dropout)
-
-        return sparing(sampled, head.device, monitor)
-
-    def features(rows: Indices) -> Floats:
-        return sparing(lambda where: replace(head, device=where).features(matrix, rows), head.device, monitor)
+    """What a query function may know of a project's model, which is calibrated and compared with the last by files."""
 
     def honest() -> Floats:
         quiet = Monitor(is_cancelled=monitor.is_cancelled)
         return calibrated(project, pool, model, seed=seed, device=device, monitor=quiet).predict()
 
-    return Predictions(
-        mode=pool.mode,
-        probabilities=probabilities,
-        sample_logits=sample if head.dropout > 0.0 else None,
+    return models.predictions(
+        model,
+        pool.mode,
         class_names=tuple(item.name for item in pool.classes),
-        features=features,
         calibrated=honest,
         previous=_files(project).previous(model.key, model.choice.family, pool.embeddings.key, _class_ids(pool)),
-        losses=model.fitted.losses,
+        monitor=monitor,
     )
 
 

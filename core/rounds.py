@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from .errors import LearningError, UsageError
-from .fitting import Choice, Model, calibrated, fit, predictions, remember
+from .fitting import calibrated, fit, predictions, remember
 from .kernels import Rows
 from .metrics import MULTI_THRESHOLD, scores, uncertainty
+from .models import Choice, Model, learner_for
 from .monitor import SILENT, Monitor
 from .pool import LabelledPool, open_pool
 from .project.answers import current_answers
@@ -158,12 +159,6 @@ def _think(
     thought = predictions(project, pool, model, seed=seed, device=device, monitor=monitor.part(0.8, 1.0))
     remember(project, pool, model, thought.probabilities)
     return thought, model.features
-
-
-def learner_for(strategy: str) -> Choice:
-    """The learner that a query function was published with, where it asks for one; else the default."""
-    name = STRATEGIES.find(strategy).learner
-    return Choice(name) if name else Choice()
 
 
 def latest_learner(project: Project) -> Choice:

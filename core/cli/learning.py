@@ -11,7 +11,7 @@ from .console import Console, Device, speaking
 from .setup import ProjectPath
 
 if TYPE_CHECKING:
-    from ..fitting import Choice
+    from ..models import Choice
     from ..project.store import Project
     from ..rounds import QueriedRound, Training
 
@@ -203,7 +203,7 @@ def _training_values(training: Training) -> dict[str, Any]:
 def _choice(name: str | None, pairs: list[str] | None) -> Choice | None:
     """The learner that was asked for, None for whichever comes next by itself."""
     from ..errors import UsageError
-    from ..fitting import Choice
+    from ..models import Choice
 
     if name is None:
         if pairs:

@@ -18,9 +18,9 @@ from ..embedding import embed as embed_project
 from ..encoders.listing import list_encoders, torchgeo_state
 from ..encoders.registry import DEFAULT_ENCODER, load_encoder
 from ..export import export as export_project
-from ..fitting import Choice
 from ..learners.registry import DEFAULT_LEARNER, LEARNERS
 from ..learners.registry import facts as learner_facts
+from ..models import Choice
 from ..monitor import Monitor
 from ..pictures import draw_scores
 from ..pretraining.options import PretrainOptions

@@ -9,7 +9,7 @@ import pytest
 from quadrat.core.batch import run_batch
 from quadrat.core.config import read_config
 from quadrat.core.errors import AnswerError, Cancelled, ImageryError, ProjectError, UsageError
-from quadrat.core.fitting import Choice
+from quadrat.core.models import Choice
 from quadrat.core.monitor import Monitor
 from quadrat.core.project.answers import Answer, current_answers, record_answers
 from quadrat.core.project.results import rounds

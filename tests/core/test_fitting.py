@@ -5,7 +5,7 @@ import pytest
 
 from quadrat.core import fitting
 from quadrat.core.errors import EncoderError, LearningError, UsageError
-from quadrat.core.fitting import Choice
+from quadrat.core.models import Choice
 from quadrat.core.monitor import Monitor
 from quadrat.core.pool import open_pool
 from quadrat.core.project.class_editing import add_class

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from quadrat.core.errors import LearningError, ProjectError, UsageError
-from quadrat.core.fitting import Choice
 from quadrat.core.metrics import scores, uncertainty
+from quadrat.core.models import Choice
 from quadrat.core.monitor import Monitor
 from quadrat.core.pool import open_pool
 from quadrat.core.project.answers import Answer, record_answers

@@ -1,0 +1,112 @@
+"""A learner by name, what it became, and what a query function gets to see of it.
+
+This is where learners and query functions meet, on arrays alone: a project keeps its fitted learners in files
+(:mod:`.fitting`), a simulation throws them away, and both make :class:`.strategies.base.Predictions` here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .catalogue import Mode
+from .kernels import Device, Floats, Indices, Rows
+from .kernels.memory import sparing
+from .learners.base import Fitted
+from .learners.registry import DEFAULT_LEARNER, LEARNERS
+from .monitor import SILENT, Monitor
+from .strategies.base import Predictions
+from .strategies.registry import STRATEGIES
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A learner by name, perhaps with a preset, and those of its parameters that differ from the defaults."""
+
+    name: str = DEFAULT_LEARNER
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def settings(self) -> dict[str, Any]:
+        """All of its parameters.
+
+        Raises:
+            UsageError: no such learner, no such parameter, or a value that it cannot have.
+        """
+        return LEARNERS.settings(LEARNERS.find(self.name), self.parameters)
+
+    @property
+    def family(self) -> str:
+        """What fits of this choice have in common, whatever the answers."""
+        return json.dumps([self.name.partition(":")[0], self.settings()], sort_keys=True)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A learner fitted on answers; ``embeddings`` (N, d) are what it looks at.
+
+    ``key`` is made of everything it depends on; empty where nobody keeps it.
+    """
+
+    choice: Choice
+    key: str
+    fitted: Fitted
+    embeddings: Rows
+
+    @property
+    def features(self) -> Rows:
+        """What its head maps to classes, (N, F)."""
+        return self.embeddings if self.fitted.features is None else self.fitted.features
+
+    def predict(self, rows: Indices | None = None, monitor: Monitor = SILENT) -> Floats:
+        """Probabilities (n, C) of some rows, of all by default."""
+
+        def predicted(device: Device) -> Floats:
+            return replace(self.fitted.head, device=device).predict(self.features, rows, monitor=monitor)
+
+        return sparing(predicted, self.fitted.head.device, monitor)
+
+    def at(self, temperature: float) -> Model:
+        """The same model, which divides its logits by ``temperature``."""
+        return replace(self, fitted=replace(self.fitted, head=replace(self.fitted.head, temperature=temperature)))
+
+
+def learner_for(strategy: str) -> Choice:
+    """The learner that a query function was published with, where it asks for one; else the default."""
+    name = STRATEGIES.find(strategy).learner
+    return Choice(name) if name else Choice()
+
+
+def predictions(
+    model: Model,
+    mode: Mode,
+    *,
+    class_names: tuple[str, ...] = (),
+    calibrated: Callable[[], Floats] | None = None,
+    previous: Floats | None = None,
+    monitor: Monitor = SILENT,
+) -> Predictions:
+    """What a query function may know of a model; ``calibrated`` and ``previous`` as in :class:`Predictions`."""
+    probabilities = model.predict(monitor=monitor)
+    head, matrix = model.fitted.head, model.features
+
+    def sample(rows: Indices, passes: int, seed: int, input_dropout: float | None = None) -> Floats:
+        def sampled(where: Device) -> Floats:
+            return replace(head, device=where).mc_dropout(matrix, rows, passes, seed, input_dropout)
+
+        return sparing(sampled, head.device, monitor)
+
+    def features(rows: Indices) -> Floats:
+        return sparing(lambda where: replace(head, device=where).features(matrix, rows), head.device, monitor)
+
+    return Predictions(
+        mode=mode,
+        probabilities=probabilities,
+        sample_logits=sample if head.dropout > 0.0 else None,
+        class_names=class_names,
+        features=features,
+        calibrated=calibrated,
+        previous=previous,
+        losses=model.fitted.losses,
+    )
