@@ -152,12 +152,12 @@ class Pretraining:
         return network
 
     def features(self, reflectance: torch.Tensor, network: nn.Module | None = None) -> torch.Tensor:
-        """Features (n, F) float32 of whole tiles (n, bands, H, W), enlarged if views are larger.
+        """Features (n, F) float32 of whole tiles (n, bands, H, W), at the scale of the views.
 
         They are those of :attr:`network`, or of another that is made of it.
         """
         tiles = reflectance.to(self.device)
-        tiles = resized(tiles, max(self.views.size_px, tiles.shape[-1]))
+        tiles = resized(tiles, self.views.whole_px(tiles.shape[-1]))
         return self._forward(network or self.network, self.scaling(tiles))
 
     def run(self, check: Callable[[], float] | None, workers: int, monitor: Monitor) -> Progress:

@@ -185,3 +185,16 @@ def test_knn_agrees_with_scikit_learn():
     unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True))[order]
     theirs = KNeighborsClassifier(5).fit(unit[60:], labels[order][60:]).score(unit[:60], labels[order][:60])
     assert ours == pytest.approx(theirs, abs=1e-9)
+
+
+def test_whole_tiles_are_looked_at_in_the_scale_of_the_views() -> None:
+    def side_of(view_px: int, least: float, most: float) -> int:
+        return Views(view_px, least, most, 0.0, 0.0, 0.0).whole_px(64)
+
+    # An even mean of many crops, as a crude check of the formula.
+    drawn = 48 / np.sqrt(np.random.default_rng(0).uniform(0.08, 0.6, 100_000)).mean()
+    assert side_of(48, 0.08, 0.6) == round(drawn / 16) * 16 == 80
+    assert side_of(48, 0.2, 1.0) == 64
+    assert side_of(64, 1.0, 1.0) == 64
+    assert side_of(128, 1.0, 1.0) == 128
+    assert side_of(32, 1.0, 1.0) == 64  # never smaller than the tile
