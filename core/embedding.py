@@ -10,7 +10,7 @@ of. Excluded tiles have no row.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,13 +22,15 @@ from .encoders.base import Encoder, say_stand_ins
 from .encoders.registry import AUTO, absolute, best_available, names_file
 from .errors import ProjectError, UsageError
 from .imagery.sentinel2 import BANDS
-from .kernels import column_moments
+from .kernels import Floats, Indices, Rows, column_moments
 from .monitor import SILENT, Monitor
 from .project.store import Project
 from .project.vectors import FOLDER, ProjectEncoder, encoder_of, remember_encoder, source_now, vectors_file
 from .tile_arrays import KEY_LENGTH, Advance, Convert, Part, check_unchanged, make_part, plan_parts, remove_stale
 
 ENCODED_ROLES = ("pool", "validation")
+_TOGETHER = 128
+"""Tiles that are read at a time where nobody knows how large they are."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +182,26 @@ def bands_to_read(encoder: Encoder, bands: tuple[str, ...]) -> tuple[str, ...]:
     wanted = encoder.card.bands or bands
     looked_at = dict.fromkeys(source for band in wanted if isinstance(source := sources.get(band, band), str))
     return tuple(looked_at) or bands[:1]  # one that sees nothing but stand-ins must still be told how many tiles
+
+
+def encoded(encoder: Encoder, read: Callable[[Indices], Floats], bands: Sequence[str], rows: Indices) -> Iterator[Rows]:
+    """The vectors (n, d) of tiles that come from anywhere, some rows at a time, in the precision that is kept.
+
+    Args:
+        encoder: what turns a tile into a vector.
+        read: reflectance (n, bands, H, W) of some rows (n,).
+        bands: names, in the order of axis 1.
+        rows: (N,), taken in this order.
+
+    Raises:
+        EncoderError: a band is missing or the values are no reflectance.
+    """
+    start = 0
+    while start < len(rows):
+        some = rows[start : start + min(encoder.tiles_together, _TOGETHER)]
+        with np.errstate(over="ignore"):  # what half precision cannot hold becomes infinite
+            yield encoder.encode(read(some), bands).astype(np.float16)
+        start += len(some)
 
 
 def _in_pieces(encoder: Encoder, bands: tuple[str, ...]) -> Convert:

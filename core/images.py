@@ -3,29 +3,32 @@
 An image has the class of the folder that it lies in, if there are two or more such folders; or a ``labels.csv`` has a
 line for each, ``filename`` first and then a column of 0 and 1 for each class (several may be 1), as UCMerced's.
 
-Pictures (JPEG, PNG) are red, green and blue in 8 bits; their levels are worth what :data:`WHITE` says, the stretch of
-EuroSAT's pictures, unless another is given. TIFF files are read like any raster, with bands by their descriptions or as
-they are named.
+Pictures (JPEG, PNG, and TIFF with three bands of 8 bits that nothing is said of) are red, green and blue; their levels
+are worth what :data:`WHITE` says, the stretch of EuroSAT's pictures, unless another is given. Other TIFF files are read
+like any raster, with bands by their descriptions or as they are named.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from .errors import ImageryError, UsageError
 from .imagery.rasters import open_source
-from .imagery.sentinel2 import find_bands, guess_radiometry
+from .imagery.sentinel2 import Band, find_bands, guess_radiometry
 from .monitor import Monitor
 from .resizing import resized
 
@@ -35,6 +38,21 @@ PICTURES = (".jpg", ".jpeg", ".png")
 RASTERS = (".tif", ".tiff")
 TABLE = "labels.csv"
 _PICTURE_BANDS = ("B04", "B03", "B02")
+
+
+class DamagedImageError(ImageryError):
+    """An image cannot be decoded, or holds numbers that are none."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What a look at every image led to.
+
+    digests: SHA-256 (N,) of the files' content, empty for one that is damaged. damaged: what is wrong, by row.
+    """
+
+    digests: tuple[str, ...]
+    damaged: dict[int, str]
 
 
 @dataclass(frozen=True)
@@ -54,6 +72,15 @@ class ImageFolder:
     classes: tuple[str, ...]
     targets: NDArray[np.int64] | None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What another process needs: an open zip stays here."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    @cached_property
+    def size_px(self) -> int:
+        """The side of the square in which images are read that must have one size: the longer one of the first."""
+        return int(max(self.read(0).shape[1:]))
+
     @cached_property
     def _archive(self) -> zipfile.ZipFile | None:
         return zipfile.ZipFile(self.path) if self.path.is_file() else None
@@ -62,12 +89,43 @@ class ImageFolder:
         """The reflectance (bands, H, W) of an image, as it is or as a square of ``size_px``.
 
         Raises:
-            ImageryError: it is damaged.
+            DamagedImageError: it is damaged.
+            ImageryError: what its levels are worth cannot be known.
         """
         name = self.names[row]
-        suffix = PurePosixPath(name).suffix.lower()
-        image = self._read_picture(name) if suffix in PICTURES else self._read_raster(name)
+        image = self._decoded(name, self._bytes(name))
         return image if size_px is None else np.asarray(resized(torch.from_numpy(image)[None], size_px)[0].numpy())
+
+    def read_some(self, rows: NDArray[np.int64], size_px: int | None = None) -> NDArray[np.float32]:
+        """Some images (n,) at one size, :attr:`size_px` by default: reflectance (n, bands, S, S).
+
+        Raises:
+            ImageryError: as :meth:`read`.
+        """
+        size = size_px or self.size_px
+        images = np.empty((len(rows), len(self.bands), size, size), np.float32)
+        for place, row in enumerate(rows):
+            images[place] = self.read(int(row), size)
+        return images
+
+    def inspect(self, monitor: Monitor) -> Inspection:
+        """Decode every image once, to learn which are damaged and which content they have.
+
+        Raises:
+            ImageryError: what the levels of an image are worth cannot be known.
+        """
+        digests, damaged = [], {}
+        for row, name in enumerate(self.names):
+            if row % 64 == 0:
+                monitor.advance(row / len(self.names), f"Looking at the images of {self.path.name}")
+            try:
+                content = self._bytes(name)
+                self._decoded(name, content)
+                digests.append(hashlib.sha256(content).hexdigest())
+            except DamagedImageError as error:
+                damaged[row] = error.details
+                digests.append("")
+        return Inspection(tuple(digests), damaged)
 
     def read_all(self, rows: NDArray[np.int64], size_px: int, place: Path, monitor: Monitor) -> NDArray[np.float16]:
         """Some images at one size, (n, bands, size_px, size_px) half precision, in a memory-mapped file at ``place``.
@@ -93,36 +151,40 @@ class ImageFolder:
     def _bytes(self, name: str) -> bytes:
         try:
             return self._archive.read(name) if self._archive else (self.path / name).read_bytes()
-        except (OSError, zipfile.BadZipFile) as error:
+        except (OSError, zipfile.BadZipFile, zlib.error) as error:
             raise _damaged(name, error) from error
 
-    def _read_picture(self, name: str) -> NDArray[np.float32]:
+    def _decoded(self, name: str, content: bytes) -> NDArray[np.float32]:
+        is_picture = PurePosixPath(name).suffix.lower() in PICTURES
+        return self._picture(name, content) if is_picture else self._raster(name, content)
+
+    def _picture(self, name: str, content: bytes) -> NDArray[np.float32]:
         try:
-            with Image.open(io.BytesIO(self._bytes(name))) as picture:
+            with Image.open(io.BytesIO(content)) as picture:
                 levels = np.asarray(picture.convert("RGB"), np.float32)
-        except (OSError, UnidentifiedImageError) as error:
+        except Exception as error:  # decoders raise whatever they like
             raise _damaged(name, error) from error
-        reflectance: NDArray[np.float32] = np.ascontiguousarray(levels.transpose(2, 0, 1)) * np.float32(
-            self.white / 255
-        )
-        return reflectance
+        return np.ascontiguousarray(levels.transpose(2, 0, 1)) * np.float32(self.white / 255)
 
-    def _read_raster(self, name: str) -> NDArray[np.float32]:
+    def _raster(self, name: str, content: bytes) -> NDArray[np.float32]:
         from rasterio.errors import RasterioError
         from rasterio.io import MemoryFile
 
         try:
-            with MemoryFile(self._bytes(name)) as memory, memory.open() as dataset:
+            with MemoryFile(content) as memory, memory.open() as dataset:
                 stored = dataset.read(list(self.indexes))
                 scaling = [(dataset.scales[index - 1], dataset.offsets[index - 1]) for index in self.indexes]
                 tags = dataset.tags()
-        except (RasterioError, IndexError) as error:
+        except (RasterioError, IndexError, ValueError) as error:  # the last of an empty file
             raise _damaged(name, error) from error
-        found = guess_radiometry(str(stored.dtype), gdal_scaling=scaling, tags=tags, names=[name], source=name)
-        reflectance: NDArray[np.float32] = (stored.astype(np.float32) + np.float32(found.offset)) * np.float32(
-            found.scale
+        if not np.isfinite(stored).all():
+            raise _damaged(name, ValueError("it has pixels that are not finite"))
+        is_picture = stored.dtype == np.uint8 and self.bands == _PICTURE_BANDS and set(scaling) == {(1.0, 0.0)}
+        scale = self.white / 255 if is_picture else None
+        found = guess_radiometry(
+            str(stored.dtype), gdal_scaling=scaling, tags=tags, names=[name], scale=scale, source=name
         )
-        return reflectance
+        return np.asarray((stored.astype(np.float32) + np.float32(found.offset)) * np.float32(found.scale))
 
 
 def open_images(path: Path, bands: Sequence[str] | None = None, white: float = WHITE) -> ImageFolder:
@@ -150,11 +212,25 @@ def open_images(path: Path, bands: Sequence[str] | None = None, white: float = W
                 "The bands of a picture are red, green and blue; no others can be named.", hint="Leave out --bands."
             )
         return ImageFolder(path, names, _PICTURE_BANDS, (1, 2, 3), white, *_labels(path, names))
-    first = f"/vsizip/{path}/{names[0]}" if path.is_file() else str(path / names[0])
-    with open_source(first, names[0]) as dataset:
-        found = find_bands(dataset.descriptions, bands, source=names[0])
+    found = _raster_bands(path, names, bands)
     places = tuple(band.index for band in found)
     return ImageFolder(path, names, tuple(band.name for band in found), places, white, *_labels(path, names))
+
+
+def _raster_bands(path: Path, names: Sequence[str], bands: Sequence[str] | None) -> tuple[Band, ...]:
+    """The bands of the first TIFF that can be opened; a damaged one is told of when it is read."""
+    errors: list[ImageryError] = []
+    for name in names:
+        try:
+            dataset = open_source(f"/vsizip/{path}/{name}" if path.is_file() else str(path / name), name)
+        except ImageryError as error:
+            errors.append(error)
+            continue
+        with dataset:
+            if bands is None and dataset.dtypes == ("uint8",) * 3 and not any(dataset.descriptions):
+                bands = _PICTURE_BANDS
+            return find_bands(dataset.descriptions, bands, source=name)
+    raise errors[0]
 
 
 def _image_names(path: Path) -> tuple[str, ...]:
@@ -232,9 +308,9 @@ def _labels_of_table(path: Path, names: Sequence[str], table: str) -> tuple[tupl
     return classes, np.array([rows[file] for file in files], np.int64)
 
 
-def _damaged(name: str, error: Exception) -> ImageryError:
-    return ImageryError(
+def _damaged(name: str, error: Exception) -> DamagedImageError:
+    return DamagedImageError(
         f"The image {name} cannot be read: it is damaged or of another kind.",
         hint="Put back a good copy, or take it away.",
-        details=str(error),
+        details=str(error) or type(error).__name__,
     )

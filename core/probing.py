@@ -20,6 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from .catalogue import Mode
+from .embedding import encoded
 from .encoders.base import Encoder
 from .errors import UsageError
 from .images import ImageFolder
@@ -30,8 +31,6 @@ from .metrics import scores
 from .monitor import SILENT, Monitor
 from .project.scores import main_score
 from .splits import held_out
-
-_TOGETHER = 128
 
 
 @dataclass(frozen=True)
@@ -115,14 +114,12 @@ def _check(tests: Sequence[NDArray[np.int64]], count: int) -> None:
 
 def _embed(encoder: Encoder, images: ImageFolder, monitor: Monitor) -> NDArray[np.float16]:
     """The vectors (N, d) of all images, at the precision in which a project keeps them."""
-    vectors = []
-    first = images.read(0)
-    size = max(first.shape[1:])
-    for start in range(0, len(images.names), _TOGETHER):
-        monitor.advance(start / len(images.names), "Embedding")
-        rows = range(start, min(start + _TOGETHER, len(images.names)))
-        pixels = np.stack([images.read(row, size) for row in rows])
-        vectors.append(encoder.encode(pixels, images.bands).astype(np.float16))
+    vectors: list[NDArray[np.float16]] = []
+    rows = np.arange(len(images.names))
+    monitor.advance(0.0, "Embedding")
+    for block in encoded(encoder, images.read_some, images.bands, rows):
+        vectors.append(block)
+        monitor.advance(sum(map(len, vectors)) / len(rows), "Embedding")
     return np.concatenate(vectors)
 
 

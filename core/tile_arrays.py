@@ -1,17 +1,14 @@
 """Arrays with one row a tile, made once and kept beside the project: one memory-mapped file for each raster.
 
 The name of a file ends with a key made of everything that could change a number in it: what makes the rows, the
-raster's content, bands, scale, offset and the list of tiles. While it is being made it is called ``*.partial.npy`` and
-a small JSON file beside it counts the finished chunks, so that a killed run goes on where it stopped and half a file
-never looks whole.
+raster's content, bands, scale, offset and the list of tiles. :mod:`.array_files` says what it is called until it is
+whole.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -20,14 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from .errors import ProjectError
+from .array_files import ArrayFile
 from .imagery.reader import read_tiles
 from .monitor import Monitor
 from .project.store import Project, RasterRecord, TileRecord
-from .project.vectors import PARTIAL
 from .scenes import changed, grid_of, has_changed, open_scene
 
 KEY_LENGTH = 16
@@ -47,16 +42,6 @@ class Part:
     tiles: list[TileRecord]
     key: str
     file: Path
-
-    @property
-    def partial(self) -> Path:
-        """The file while it is being made."""
-        return self.file.with_suffix(PARTIAL)
-
-    @property
-    def progress(self) -> Path:
-        """How far it is."""
-        return self.file.with_suffix(".partial.json")
 
 
 def plan_parts(
@@ -116,8 +101,8 @@ def make_part(
     raster = open_scene(project, part.record)
     rows = np.array([tile.row for tile in part.tiles])
     cols = np.array([tile.col for tile in part.tiles])
-    part.file.parent.mkdir(parents=True, exist_ok=True)
-    start, seen, matrix = _resume(part)
+    array = ArrayFile(part.file, what)
+    start, seen, matrix = array.resume()
     message = f"{message} {raster.path.name}"
     silent = Monitor(is_cancelled=monitor.is_cancelled)  # the progress that counts is that of the rows
     batches = read_tiles(raster, grid_of(part.record), rows, cols, bands=bands, first_chunk=start, monitor=silent)
@@ -131,73 +116,17 @@ def make_part(
 
             made = convert(batch.pixels, advance)
             if matrix is None:
-                matrix = _allocate(part, (len(part.tiles), *made.shape[1:]), what)
+                matrix = array.allocate((len(part.tiles), *made.shape[1:]))
             with np.errstate(over="ignore"):  # what half precision cannot hold becomes infinite
                 matrix[batch.positions] = made.astype(np.float16)
             seen += count
             written.result()
-            written = writer.submit(_save, part, matrix, batch.chunk + 1, seen)
+            # A slow disk keeps nobody from making the next ones.
+            written = writer.submit(array.save, matrix, batch.chunk + 1, seen)
             monitor.advance(seen / len(part.tiles), message)
         written.result()
     del matrix
-    part.partial.replace(part.file)
-    part.progress.unlink()
-
-
-def _save(part: Part, matrix: np.memmap, chunks: int, tiles: int) -> None:
-    """Put finished chunks on the disk, and only then count them; a slow disk keeps nobody from making the next."""
-    try:
-        matrix.flush()
-        _write_json(part.progress, {"chunks": chunks, "tiles": tiles})
-    except OSError as error:
-        raise ProjectError(
-            f"{part.partial.parent} cannot be written to any more.",
-            hint="Free some space, or connect the drive again, and run the same command again: it goes on from here.",
-            details=str(error),
-        ) from error
-
-
-def _resume(part: Part) -> tuple[int, int, np.memmap | None]:
-    """Finished chunks, tiles in them, and the file to go on with, or a fresh start."""
-    try:
-        state = json.loads(part.progress.read_text())
-        return int(state["chunks"]), int(state["tiles"]), open_memmap(part.partial, mode="r+")
-    except (OSError, ValueError, KeyError):
-        return 0, 0, None
-
-
-def _allocate(part: Part, shape: tuple[int, ...], what: str) -> np.memmap:
-    """A file of zeros of a shape, float16, written out rather than sparse.
-
-    A memory-mapped write into a hole of a full disk kills the process; writing the zeros first gives an error instead.
-    """
-    size = math.prod(shape) * 2
-    try:
-        matrix = open_memmap(part.partial, mode="w+", dtype=np.float16, shape=shape)
-        offset = matrix.offset
-        del matrix
-        with part.partial.open("r+b") as file:
-            file.seek(offset)
-            left = size
-            block = bytes(1 << 20)
-            while left > 0:
-                left -= file.write(block[: min(left, len(block))])
-            file.flush()
-            os.fsync(file.fileno())
-        return open_memmap(part.partial, mode="r+")
-    except OSError as error:
-        part.partial.unlink(missing_ok=True)
-        raise ProjectError(
-            f"There is no room for the {what} ({size / 2**20:.0f} MiB) in {part.partial.parent}.",
-            hint="Free some space and run the same command again.",
-            details=str(error),
-        ) from error
-
-
-def _write_json(path: Path, values: dict[str, int]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(values))
-    temporary.replace(path)
+    array.finish()
 
 
 def check_unchanged(project: Project, part: Part) -> None:
