@@ -11,9 +11,10 @@ def scores(probabilities: np.ndarray, targets: np.ndarray, mode: str) -> dict[st
     """Scores of ``probabilities (V, C)`` against the answers.
 
     Single-label targets are ``(V,)`` positions: ``accuracy`` and ``macro_f1`` (over classes that occur). Multi-label
-    targets are ``(V, C)`` 0/1: ``micro_f1``, ``macro_f1`` and ``accuracy``, the share of tiles with every class right.
+    targets are ``(V, C)`` 0/1: ``micro_f1``, ``macro_f1`` and ``accuracy``, the share of tiles with every class right;
+    ``mean_average_precision`` over classes that occur looks at the order of the probabilities, not at a threshold.
     """
-    from sklearn.metrics import f1_score
+    from sklearn.metrics import average_precision_score, f1_score
 
     if mode == "single":
         predicted = probabilities.argmax(axis=1)
@@ -25,10 +26,14 @@ def scores(probabilities: np.ndarray, targets: np.ndarray, mode: str) -> dict[st
     decided = probabilities > MULTI_THRESHOLD
     truth = targets > 0
     occurring = np.flatnonzero(truth.any(axis=0))
+    # A tile that cannot be predicted has NaN, and stands behind all others.
+    ranked = np.nan_to_num(probabilities, nan=-1.0)
+    precisions = [float(average_precision_score(truth[:, column], ranked[:, column])) for column in occurring]
     return {
         "micro_f1": float(f1_score(truth, decided, average="micro", zero_division=0)),
         "macro_f1": float(f1_score(truth, decided, labels=occurring, average="macro", zero_division=0)),
         "accuracy": float((decided == truth).all(axis=1).mean()),
+        "mean_average_precision": sum(precisions) / max(len(precisions), 1),
     }
 
 

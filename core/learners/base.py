@@ -84,14 +84,18 @@ class Fitted:
     """A trained learner.
 
     head: maps ``features`` to classes. features: (N, F), or None if they are the embeddings themselves. losses: the
-    loss (N,) that the learner expects to have on each row, if the task asked for it. state: a network's parameters by
-    name, on the CPU, to start from in the next round.
+    loss (N,) that the learner expects to have on each row, if the task asked for it. state: parameters by name, on the
+    CPU, to start from in the next round; empty for learners that start anew. encode: reflectance (n, bands, H, W) of
+    tiles that were not in the task to features (n, F); None if those are the embeddings. trained: how many numbers were
+    learnt, those of a loss module among them. Neither of the last two is known of a learner that comes from a file.
     """
 
     head: Head
     features: Rows | None = None
     losses: Floats | None = None
     state: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    encode: Callable[[Floats], Floats] | None = None
+    trained: int = 0
 
 
 @dataclass(frozen=True)

@@ -65,6 +65,11 @@ class Head:
         """Number of classes, C."""
         return len(self.output_bias)
 
+    @property
+    def parameters(self) -> dict[str, torch.Tensor]:
+        """What was trained, by name."""
+        return {name: tensor for name in _TRAINED if (tensor := getattr(self, name)) is not None}
+
     def predict(self, embeddings: Rows, rows: Indices | None = None, *, monitor: Monitor = SILENT) -> Floats:
         """Probabilities (n, C) float32 of the given rows, of all by default; NaN where an embedding is not finite.
 
@@ -239,7 +244,8 @@ class Head:
         return [(matrix.to(self.device), offset.to(self.device)) for matrix, offset in (shifted, *rest)]
 
 
-_TENSORS = ("mean", "scale", "output_weight", "output_bias", "hidden_weight", "hidden_bias")
+_TRAINED = ("output_weight", "output_bias", "hidden_weight", "hidden_bias")
+_TENSORS = ("mean", "scale", *_TRAINED)
 
 
 def draw_dropped(shape: tuple[int, int], dropout: float, rng: np.random.Generator) -> torch.Tensor:

@@ -15,7 +15,7 @@ from ..kernels import Floats
 from .base import Fitted, Learner, Run, Task
 from .head import Head
 from .loss_module import LossModule, LossTeacher
-from .training import HeadConfig, PseudoLabels, fit_head
+from .training import HeadConfig, PseudoLabels, count_numbers, fit_head
 
 _PAPER = HeadConfig.paper()
 _DEFAULT = HeadConfig()
@@ -34,8 +34,9 @@ def fit_linear(
     batch_size: Annotated[int, Within(1)] = 1024,
     standardise: bool = _DEFAULT.standardise,
     prior_bias: bool = _DEFAULT.prior_bias,
+    warm: bool = False,
 ) -> Fitted:
-    """A linear head, see :class:`.training.HeadConfig` for the parameters."""
+    """A linear head, see :class:`.training.HeadConfig` for the parameters; ``warm`` as in :func:`fit_on_task`."""
     config = HeadConfig(
         dropout=dropout,
         epochs=epochs,
@@ -46,7 +47,7 @@ def fit_linear(
         standardise=standardise,
         prior_bias=prior_bias,
     )
-    return fit_on_task(task, run, config)
+    return fit_on_task(task, run, config, warm=warm)
 
 
 def fit_hidden(
@@ -58,14 +59,21 @@ def fit_hidden(
     epochs: Annotated[int, Within(1)] = _DEFAULT.epochs,
     lr: Annotated[float, Within(1e-9)] = 0.003,
     weight_decay: Annotated[float, Within(0.0)] = _DEFAULT.weight_decay,
+    warm: bool = False,
 ) -> Fitted:
-    """A head with one hidden layer of ``hidden`` rectified units."""
+    """A head with one hidden layer of ``hidden`` rectified units; ``warm`` as in :func:`fit_on_task`."""
     config = HeadConfig(hidden=hidden, dropout=dropout, epochs=epochs, lr=lr, weight_decay=weight_decay)
-    return fit_on_task(task, run, config)
+    return fit_on_task(task, run, config, warm=warm)
 
 
-def fit_on_task(task: Task, run: Run, config: HeadConfig, guesses: PseudoLabels | None = None) -> Fitted:
-    """Train a head, perhaps with pseudo-labels, and with it a loss module if the task asks for losses."""
+def fit_on_task(
+    task: Task, run: Run, config: HeadConfig, guesses: PseudoLabels | None = None, *, warm: bool = False
+) -> Fitted:
+    """Train a head, perhaps with pseudo-labels, and with it a loss module if the task asks for losses.
+
+    If ``warm``, training begins with the parameters of the round before (``run.start``) where they fit, and those that
+    it ends with are kept for the next.
+    """
     hidden = () if config.hidden is None else (config.hidden,)
     teacher = None
     if task.losses:
@@ -81,10 +89,19 @@ def fit_on_task(task: Task, run: Run, config: HeadConfig, guesses: PseudoLabels 
         moments=task.moments,
         guesses=guesses,
         teacher=teacher,
+        start=run.start if warm else None,
         device=run.device,
         monitor=run.monitor,
     )
-    return Fitted(head, losses=None if teacher is None else _expected_losses(teacher.module, head, task, run))
+    trained = count_numbers(head.parameters.values())
+    if teacher is None:
+        return Fitted(head, state=head.parameters if warm else {}, trained=trained)
+    return Fitted(
+        head,
+        losses=_expected_losses(teacher.module, head, task, run),
+        state=head.parameters if warm else {},
+        trained=trained + count_numbers(teacher.module.parameters()),
+    )
 
 
 def _expected_losses(module: LossModule, head: Head, task: Task, run: Run) -> Floats:

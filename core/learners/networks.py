@@ -25,13 +25,13 @@ from torch.nn import functional
 from ..architectures import SMALLEST_PX, STAGES, Stages, build_network, load_pretrained
 from ..catalogue import Mode
 from ..errors import LearningError
-from ..kernels import Device, Indices, tile_elements
+from ..kernels import Device, Floats, Indices, tile_elements
 from ..monitor import Monitor
 from ..resizing import resized
 from .base import Fitted, Pixels, Run, Task
 from .head import Head
 from .loss_module import LossTeacher
-from .training import usable_labels
+from .training import count_numbers, usable_labels
 
 NETWORKS = tuple(STAGES)
 STARTS = ("warm", "cold")
@@ -266,7 +266,24 @@ class Trainer:
             features[rows] = computed.clamp(max=_HALF_MAXIMUM).cpu().numpy()
             if self.teacher is not None and self.stages is not None and losses is not None:
                 losses[rows] = self.teacher.module(self.stages.features).float().cpu().numpy()
-        return Fitted(_as_head(self.net, task.mode, run.device), features, losses, state_of(self.net))
+
+        def encode(tiles: Floats) -> Floats:
+            return _encoded(self.net, tiles, together)
+
+        trained = count_numbers(self.net.parameters())
+        trained += 0 if self.teacher is None else count_numbers(self.teacher.module.parameters())
+        return Fitted(_as_head(self.net, task.mode, run.device), features, losses, state_of(self.net), encode, trained)
+
+
+@torch.no_grad()
+def _encoded(net: TileNetwork, tiles: Floats, together: int) -> Floats:
+    """Features (n, F), at the precision of those of the task, of reflectance (n, bands, H, W)."""
+    features = np.empty((len(tiles), net.output.in_features), np.float16)
+    for start in range(0, len(tiles), together):
+        some = slice(start, start + together)
+        computed = net.features(net.inputs(lambda rows: tiles[rows], np.arange(len(tiles))[some]))
+        features[some] = computed.clamp(max=_HALF_MAXIMUM).cpu().numpy()
+    return features.astype(np.float32)
 
 
 def _tiles_together(net: TileNetwork, pixels: Pixels) -> int:

@@ -1,7 +1,8 @@
 """Training of the head: a few hundred labelled embeddings, well under a second.
 
-Training works in float64 on all labelled rows at once, from zero every time. That is affordable, because embeddings
-are fixed and labels are few, and makes a run repeatable: the seed alone decides, and not the number of threads.
+Training works in float64 on all labelled rows at once, and from zero every time unless a warm start is asked for. That
+is affordable, because embeddings are fixed and labels are few, and makes a run repeatable: the seed alone decides, and
+not the number of threads.
 
 The defaults were chosen on EuroSAT with an ImageNet SqueezeNet. An L2 penalty is worth one to two points of accuracy
 at 512 labels, whatever the optimiser; with it, dropout matters little for accuracy and is there for the query.
@@ -12,7 +13,7 @@ Two things can be trained along: a head also learns from guessed labels (:class:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -109,10 +110,11 @@ def fit_head(
     moments: tuple[Floats, Floats] | None = None,
     guesses: PseudoLabels | None = None,
     teacher: LossTeacher | None = None,
+    start: Mapping[str, torch.Tensor] | None = None,
     device: Device = "cpu",
     monitor: Monitor = SILENT,
 ) -> Head:
-    """Train a head from zero.
+    """Train a head, from zero unless there is something to ``start`` from.
 
     Args:
         embeddings: (N, d). Labelled rows that are not finite are left out, with a warning.
@@ -126,6 +128,7 @@ def fit_head(
             columns without spread count for nothing.
         guesses: pseudo-labels to learn from as well.
         teacher: teaches a loss module by the standardised inputs and, where there is one, the hidden layer.
+        start: ``Head.parameters`` to begin with; those of a head of another shape are of no use, and remarked upon.
         device: where to compute.
         monitor: progress, cancellation and remarks.
 
@@ -144,6 +147,8 @@ def fit_head(
     )
     if config.prior_bias:
         layers.parameters["output_bias"].data = _log_odds(wanted, n_classes)
+    if start:
+        _take_over(layers, start, monitor)
     guessed = None if guesses is None else _guessed(layers, scaled, guesses)
     _descend(layers, scaled(rows), wanted, config, guessed, teacher, monitor.part(0.2, 1.0))
     trained = {name: parameter.detach().cpu().float() for name, parameter in layers.parameters.items()}
@@ -158,6 +163,11 @@ def fit_head(
         trained.get("hidden_bias"),
         device,
     )
+
+
+def count_numbers(parameters: Iterable[torch.Tensor]) -> int:
+    """How many numbers there are in all of them."""
+    return sum(parameter.numel() for parameter in parameters)
 
 
 def usable_labels(
@@ -224,6 +234,16 @@ def _standardisation(
     mean, spread = moments or column_moments(embeddings, device=device, monitor=monitor)
     varies = torch.from_numpy(spread).double()
     return torch.from_numpy(mean).double(), torch.where(varies > 0, 1.0 / varies, 0.0)
+
+
+def _take_over(layers: Layers, start: Mapping[str, torch.Tensor], monitor: Monitor) -> None:
+    """Begin with the parameters of an earlier head, if it had the same shape."""
+    shapes = {name: parameter.shape for name, parameter in layers.parameters.items()}
+    if {name: parameter.shape for name, parameter in start.items()} != shapes:
+        monitor.info("What the last round learnt belongs to other classes or embeddings, so the head starts anew.")
+        return
+    for name, parameter in layers.parameters.items():
+        parameter.data = start[name].to(parameter)
 
 
 @dataclass(frozen=True)

@@ -163,25 +163,29 @@ def choose_osal(pool: Pool, request: Request, *, most_clusters: Annotated[int, W
 
 
 def _number_of_clusters(embeddings: Rows, rows: Indices, most: int, request: Request) -> int:
-    """The number of clusters with the highest mean silhouette (Rousseeuw 1987), ties to the lowest; 1 if there is none.
+    """The number of clusters with the highest silhouette, ties to the lowest; 1 if there is none."""
+    found = silhouettes(embeddings, rows, most, request)
+    return max(found, key=lambda count: found[count], default=1)
 
-    It is computed on a random sample of the rows.
+
+def silhouettes(embeddings: Rows, rows: Indices, most: int, request: Request) -> dict[int, float]:
+    """The mean silhouette (Rousseeuw 1987) of 2 to ``most`` clusters, where there can be as many.
+
+    It is computed on at most 1000 of the rows, drawn at random.
     """
     from sklearn.metrics import silhouette_score
 
     sample = np.sort(request.rng.permutation(rows)[:_SILHOUETTE_ROWS])
     squared = all_squared_distances(embeddings, sample, device=request.device, monitor=request.monitor.part(0.0, 0.1))
     distances = np.sqrt(squared.astype(np.float64))
-    best, score = 1, np.float32(-np.inf)
+    found: dict[int, float] = {}
     for count in range(2, most + 1):
         stage = request.monitor.part(0.1 + 0.4 * (count - 2) / (most - 1), 0.1 + 0.4 * (count - 1) / (most - 1))
         labels = kmeans(embeddings, sample, count, request.rng, device=request.device, monitor=stage).labels
-        if not 1 < len(np.unique(labels)) < len(sample):
-            continue
-        this = np.float32(silhouette_score(distances, labels, metric="precomputed"))
-        if this > score:
-            best, score = count, this
-    return best
+        if 1 < len(np.unique(labels)) < len(sample):
+            # In float32, so that rounding decides nothing.
+            found[count] = float(np.float32(silhouette_score(distances, labels, metric="precomputed")))
+    return found
 
 
 def choose_drop_query(

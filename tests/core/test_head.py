@@ -9,7 +9,9 @@ from torch import nn
 
 from quadrat.core.errors import Cancelled, LearningError, UsageError
 from quadrat.core.kernels import column_moments, probabilities_of
+from quadrat.core.learners.base import Run, Task
 from quadrat.core.learners.head import Head
+from quadrat.core.learners.registry import fit
 from quadrat.core.learners.training import HeadConfig, PseudoLabels, fit_head
 from quadrat.core.monitor import Monitor
 
@@ -290,6 +292,51 @@ def test_embeddings_of_another_encoder_are_refused():
     head = fit_head(rows, np.arange(40), truth[:40], 4, "single", QUICK)
     with pytest.raises(LearningError, match="20 numbers"):
         head.predict(rows[:, :10])
+
+
+@pytest.mark.parametrize("learner", ["linear", "hidden"])
+def test_a_warm_start_goes_on_from_the_round_before(learner):
+    rows, truth = scene()
+    warm, short = {"warm": True, "dropout": 0.0}, {"epochs": 2}
+    first = fit(learner, Task(rows, np.arange(60), truth[:60], 4, "single"), Run(), warm)
+    more = Task(rows, np.arange(90), truth[:90], 4, "single")
+
+    def right(start, parameters):
+        head = fit(learner, more, Run(seed=1, start=start), parameters).head
+        return (head.predict(rows)[90:].argmax(axis=1) == truth[90:]).mean()
+
+    assert right(first.state, {**warm, **short}) > right(None, {**warm, **short}) + 0.02
+    # A cold start has no part of what was learnt before, and keeps nothing.
+    assert right(first.state, {"dropout": 0.0, **short}) == right(None, {"dropout": 0.0, **short})
+    assert not fit(learner, more, Run(), short).state
+
+
+def test_a_warm_start_without_any_training_is_the_round_before():
+    rows, truth = scene()
+    task = Task(rows, np.arange(60), truth[:60], 4, "single", moments=column_moments(rows))
+    first = fit("linear", task, Run(), {"warm": True})
+    still = fit("linear", task, Run(start=first.state), {"warm": True, "epochs": 1, "lr": 1e-9})
+    np.testing.assert_allclose(still.head.predict(rows), first.head.predict(rows), atol=1e-5)
+
+
+def test_a_warm_start_of_another_shape_is_a_cold_one_and_said():
+    rows, truth = scene()
+    four = fit("linear", Task(rows, np.arange(60), truth[:60], 4, "single"), Run(), {"warm": True})
+    said = []
+    monitor = Monitor(remark=lambda level, text: said.append(text))
+    five = Task(rows, np.arange(60), truth[:60], 5, "single")
+    begun = fit("linear", five, Run(start=four.state, monitor=monitor), {"warm": True})
+    assert "starts anew" in said[0]
+    assert begun.head.predict(rows).tobytes() == fit("linear", five, Run()).head.predict(rows).tobytes()
+
+
+def test_a_learner_counts_the_numbers_that_it_learns():
+    rows, truth = scene()
+    task = Task(rows, np.arange(60), truth[:60], 4, "single")
+    assert fit("linear", task, Run(), {"epochs": 1}).trained == 20 * 4 + 4
+    assert fit("hidden", task, Run(), {"epochs": 1, "hidden": 8}).trained == 20 * 8 + 8 + 8 * 4 + 4
+    with_losses = fit("linear", replace(task, losses=True), Run(), {"epochs": 1})
+    assert with_losses.trained == 20 * 4 + 4 + 20 * 128 + 128 + 128 + 1
 
 
 def test_settings_that_make_no_sense_are_named():
