@@ -22,12 +22,13 @@ from .learners import calibration
 from .learners.base import Fitted, Pixels, Run, Task
 from .learners.registry import LEARNERS
 from .learners.registry import fit as fit_learner
-from .model_files import ModelFiles
+from .model_files import STOP_SET, ModelFiles
 from .models import Choice, Model
 from .monitor import SILENT, Monitor
 from .pixels import open_pixels
 from .pool import LabelledPool
 from .project.store import Project
+from .stability import agreement, stop_set
 from .strategies.base import Predictions
 
 
@@ -137,6 +138,21 @@ def predictions(
 def remember(project: Project, pool: LabelledPool, model: Model, probabilities: Floats) -> None:
     """Keep what was thought of every tile at this query, for the query functions that look at what changes."""
     _files(project).remember(model.key, model.choice.family, pool.embeddings.key, _class_ids(pool), probabilities)
+
+
+def agreement_with_last(project: Project, pool: LabelledPool, model: Model) -> float | None:
+    """How far the model decides as the one that was trained on the labels before these, see :mod:`.stability`.
+
+    None where there is nothing to compare with: the first time, and after another encoder, learner or raster. What
+    this model decides is kept for the next time.
+    """
+    files, class_ids = _files(project), _class_ids(pool)
+    of_this = (pool.labels_key, model.choice.family, pool.embeddings.key, class_ids)
+    rows = stop_set(np.arange(len(model.features)))
+    now = model.predict(rows)
+    before = files.previous(*of_this, what=STOP_SET)
+    files.remember(*of_this, now.astype(np.float16), what=STOP_SET)
+    return None if before is None else agreement(before, now, pool.mode)
 
 
 def check_learnable(pool: LabelledPool) -> None:

@@ -4,6 +4,7 @@
   and the newest network because the next one may start from it.
 * ``kept-NAME-KEY.npz``: what depends on the embeddings alone, for example their neighbour graph.
 * ``probabilities*.npz``: what was thought of every tile at the last two queries, for functions that ask what changed.
+* ``stop-set*.npz``: the same of a sample of tiles at the last two trainings, to see whether predictions change.
 
 Everything is written under a temporary name first, so half a file is never taken for a whole one.
 """
@@ -29,6 +30,7 @@ from .learners.base import Arrays, Fitted
 from .learners.head import Head
 
 FITS = 2
+PROBABILITIES, STOP_SET = "probabilities", "stop-set"
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, SafetensorError, LearningError)
 """What the readers raise on files that are cut off or were tampered with. Such files are made again."""
 
@@ -108,12 +110,14 @@ class ModelFiles:
             _write(file, made)
         return made
 
-    def previous(self, key: str, family: str, embeddings_key: str, class_ids: list[int]) -> Floats | None:
-        """Probabilities (N, C) at the last query by another fit of the same family.
+    def previous(
+        self, key: str, family: str, embeddings_key: str, class_ids: list[int], what: str = PROBABILITIES
+    ) -> Floats | None:
+        """Probabilities (N, C) that were last remembered of another fit of the same family.
 
         Columns are those of ``class_ids`` (C,); a class that did not exist then has NaN.
         """
-        for name in ("probabilities", "probabilities-before"):
+        for name in (what, f"{what}-before"):
             found = _arrays(self.folder / f"{name}.npz")
             if found is None or str(found["key"]) == key:
                 continue
@@ -125,16 +129,24 @@ class ModelFiles:
             return np.stack([then[:, columns[c]] if c in columns else unknown for c in class_ids], axis=1)
         return None
 
-    def remember(self, key: str, family: str, embeddings_key: str, class_ids: list[int], thought: Floats) -> None:
-        """Keep the probabilities (N, C) of this query, and those of the fit before it."""
-        latest = self.folder / "probabilities.npz"
+    def remember(
+        self,
+        key: str,
+        family: str,
+        embeddings_key: str,
+        class_ids: list[int],
+        thought: Floats,
+        what: str = PROBABILITIES,
+    ) -> None:
+        """Keep the probabilities (N, C) of this fit, and those of the fit before it."""
+        latest = self.folder / f"{what}.npz"
         found = _arrays(latest)
         if found is not None and str(found["key"]) == key:
             return
         facts = {"key": key, "family": family, "embeddings": embeddings_key, "class_ids": class_ids}
         with suppress(OSError):
             if found is not None:
-                latest.replace(self.folder / "probabilities-before.npz")
+                latest.replace(self.folder / f"{what}-before.npz")
             _write(latest, {**{name: np.array(value) for name, value in facts.items()}, "probabilities": thought})
 
     def _fit(self, key: str) -> Path:

@@ -13,7 +13,7 @@ from rasterio.windows import Window
 from .errors import ProjectError
 from .imagery.rasters import open_dataset
 from .project.results import read_predictions, rounds
-from .project.scores import main_score, wilson_interval
+from .project.scores import known_interval, main_score
 from .project.store import Project, RasterRecord
 from .report import CheckedPoint, draw_map, draw_score
 from .scenes import grid_of, open_scene
@@ -24,13 +24,14 @@ LONGEST_SIDE_PX = 1400
 
 @dataclass(frozen=True)
 class ScoredRound:
-    """What the labels of a round led to, measured on the validation sample."""
+    """What the labels of a round led to, measured on the validation sample; the 95 % interval where it is known."""
 
     round_id: int
     strategy: str
     labels: int
     validation_labels: int
     score: float
+    interval: tuple[float, float] | None
 
 
 def scored_rounds(project: Project) -> list[ScoredRound]:
@@ -38,7 +39,12 @@ def scored_rounds(project: Project) -> list[ScoredRound]:
     score = main_score(project.mode)
     return [
         ScoredRound(
-            item.round_id, item.strategy, item.metrics["labels"], item.metrics["validation_labels"], item.metrics[score]
+            item.round_id,
+            item.strategy,
+            item.metrics["labels"],
+            item.metrics["validation_labels"],
+            item.metrics[score],
+            known_interval(item.metrics, project.mode),
         )
         for item in rounds(project)
         if score in item.metrics
@@ -48,17 +54,12 @@ def scored_rounds(project: Project) -> list[ScoredRound]:
 def draw_scores(project: Project, file: Path, *, dark: bool = False) -> list[ScoredRound]:
     """Draw the project's learning curve and return its points; without any point nothing is drawn.
 
-    The band is the 95 % interval of the accuracy. The F1 score of a multi-label project is no share of tiles, so
-    nothing of the kind is known of it.
+    The band is the 95 % interval of the score.
     """
     scored = scored_rounds(project)
-    single = project.mode == "single"
-    points = [
-        CheckedPoint(one.labels, one.score, wilson_interval(one.score, one.validation_labels) if single else None)
-        for one in scored
-    ]
+    points = [CheckedPoint(one.labels, one.score, one.interval) for one in scored]
     if points:
-        draw_score(points, "accuracy" if single else "micro F1", [file], dark=dark)
+        draw_score(points, main_score(project.mode).replace("_f1", " F1"), [file], dark=dark)
     return scored
 
 

@@ -11,16 +11,17 @@ default. Training and predicting go on with the learner that was named for the l
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from .decisions import decide, tile_predictions
 from .errors import LearningError, UsageError
-from .fitting import calibrated, fit, predictions, remember
+from .fitting import agreement_with_last, calibrated, fit, predictions, remember
 from .kernels import Rows
-from .metrics import MULTI_THRESHOLD, scores, uncertainty
+from .metrics import scores
 from .models import Choice, Model, learner_for
 from .monitor import SILENT, Monitor
 from .pool import LabelledPool, open_pool
@@ -29,14 +30,16 @@ from .project.results import (
     VALIDATION_SAMPLE,
     Pick,
     RoundRecord,
-    TilePrediction,
     record_round,
     rounds,
     rounds_asking,
     set_round_metrics,
     write_predictions,
 )
+from .project.scores import HIGH, LOW
+from .project.stopping import Advice, Checked, advise, check_goal, checked, goal_of, history
 from .project.store import Project
+from .stability import score_interval
 from .strategies.base import Pool, Predictions, Selection, Strategy
 from .strategies.registry import STRATEGIES, no_samples, select
 
@@ -63,13 +66,35 @@ class QueriedRound:
 
 @dataclass(frozen=True)
 class Training:
-    """A fitted learner and its scores on the labelled part of the validation sample (empty if there is none)."""
+    """A fitted learner and its scores on the labelled part of the validation sample (empty if there is none).
+
+    ``interval`` is the 95 % interval of the main score. ``agreement`` with the predictions of the round before and
+    ``advice`` on whether to stop are there after :func:`train`.
+    """
 
     model: Model
     labels: int
     validation_labels: int
     metrics: dict[str, float]
     seconds: float
+    interval: tuple[float, float] | None = None
+    agreement: float | None = None
+    advice: Advice | None = None
+
+    def facts(self) -> dict[str, Any]:
+        """What a round's metrics keep of it, and what is unknown now as None."""
+        low, high = self.interval or (None, None)
+        return {
+            "labels": self.labels,
+            "validation_labels": self.validation_labels,
+            "train_seconds": self.seconds,
+            "scored_learner": self.model.choice.name,
+            "scored_learner_parameters": self.model.choice.settings(),
+            **self.metrics,
+            LOW: low,
+            HIGH: high,
+            "agreement": self.agreement,
+        }
 
 
 @dataclass(frozen=True)
@@ -195,30 +220,34 @@ def train(
     *,
     seed: int = 0,
     learner: Choice | None = None,
+    goal: float | None = None,
     device: str = "cpu",
     pool: LabelledPool | None = None,
     monitor: Monitor = SILENT,
 ) -> Training:
-    """Fit the learner on all answers and score it on the validation sample.
+    """Fit the learner on all answers, score it on the validation sample, and say whether to stop.
 
-    The latest round that has an answer remembers the scores: they are what its labels led to.
+    The latest round that has an answer remembers the scores: they are what its labels led to. ``goal`` is the main
+    score at which to stop, by default that of the project.
 
     Raises:
+        UsageError: a goal that cannot be reached.
         LearningError: no labels, or a single class in a single-label project.
     """
+    goal = goal_of(project) if goal is None else check_goal(goal)
     pool = pool or open_pool(project)
-    training = _fit_and_score(project, pool, learner, seed, device, monitor)
+    scored = _fit_and_score(project, pool, learner, seed, device, monitor)
+    training = replace(scored, agreement=agreement_with_last(project, pool, scored.model))
+    return replace(training, advice=advise(_checked_rounds(project, training), goal))
+
+
+def _checked_rounds(project: Project, training: Training) -> list[Checked]:
+    """All trained rounds with this training as the last, written into the round whose labels led to it, if any."""
     latest = _latest_answered_round(project)
-    if latest is not None:
-        facts = {
-            "labels": training.labels,
-            "validation_labels": training.validation_labels,
-            "train_seconds": training.seconds,
-            "scored_learner": training.model.choice.name,
-            "scored_learner_parameters": training.model.choice.settings(),
-        }
-        set_round_metrics(project, latest.round_id, {**latest.metrics, **facts, **training.metrics})
-    return training
+    if latest is None:  # labels that no round asked for
+        return [*history(project), checked(training.facts(), project.mode)]
+    set_round_metrics(project, latest.round_id, {**latest.metrics, **training.facts()})
+    return history(project)
 
 
 def predict(
@@ -241,8 +270,8 @@ def predict(
     training = _fit_and_score(project, pool, learner, seed, device, monitor.part(0.0, 0.3))
     honest = calibrated(project, pool, training.model, seed=seed, device=device, monitor=monitor.part(0.3, 0.5))
     probabilities = honest.predict(monitor=monitor.part(0.5, 0.6))
-    decided = _decide(probabilities, pool)
-    found = _told(_tile_predictions(pool, probabilities, decided), monitor.part(0.6, 1.0))
+    decided = decide(probabilities, pool)
+    found = tile_predictions(pool, probabilities, decided, monitor.part(0.6, 1.0))
     written = write_predictions(project, found, model=training.model.key)
     per_class = {item.name: int(decided[:, index].sum()) for index, item in enumerate(pool.classes)}
     monitor.advance(1.0, "Predictions written")
@@ -255,10 +284,13 @@ def _fit_and_score(
     started = time.perf_counter()
     model = fit(project, pool, learner or latest_learner(project), seed=seed, device=device, monitor=monitor)
     metrics: dict[str, float] = {}
+    interval = None
     if pool.validation.size:
         probabilities = model.predict(pool.validation)
         metrics = scores(probabilities, pool.validation_targets, pool.mode)
-    return Training(model, pool.training.size, pool.validation.size, metrics, time.perf_counter() - started)
+        interval = score_interval(probabilities, pool.validation_targets, pool.mode)
+    seconds = time.perf_counter() - started
+    return Training(model, pool.training.size, pool.validation.size, metrics, seconds, interval)
 
 
 def _latest_answered_round(project: Project) -> RoundRecord | None:
@@ -309,39 +341,3 @@ def _record(
     )
     asked_from = pool.unanswered_validation if strategy == VALIDATION_SAMPLE else pool.eligible
     return QueriedRound(round_id, strategy, selection.strategy, tile_ids, asked_from.size)
-
-
-def _decide(probabilities: np.ndarray, pool: LabelledPool) -> np.ndarray:
-    """``(N, C)`` bool: which classes each tile is said to have; never one that nobody has labelled yet."""
-    known = np.where(pool.seen, probabilities, 0.0)
-    if pool.mode == "multi":
-        return np.asarray(known > MULTI_THRESHOLD)
-    decided = np.zeros(known.shape, bool)
-    decided[np.arange(len(decided)), known.argmax(axis=1)] = True
-    return decided
-
-
-def _told(predictions: list[TilePrediction], monitor: Monitor) -> Iterator[TilePrediction]:
-    """The predictions one by one, reporting how many are written; a writer that is stopped leaves the old ones."""
-    for number, prediction in enumerate(predictions):
-        if number % 1000 == 0:
-            monitor.advance(number / len(predictions), "Writing predictions")
-        yield prediction
-
-
-def _tile_predictions(pool: LabelledPool, probabilities: np.ndarray, decided: np.ndarray) -> list[TilePrediction]:
-    sure_of = (probabilities * decided).max(axis=1)
-    certainty = sure_of if pool.mode == "single" else np.abs(probabilities - 0.5).mean(axis=1) + 0.5
-    class_ids = [item.class_id for item in pool.classes]
-    classes: list[list[tuple[int, float]]] = [[] for _ in range(len(probabilities))]
-    for row, column in zip(*(axis.tolist() for axis in np.nonzero(decided)), strict=True):
-        classes[row].append((class_ids[column], round(float(probabilities[row, column]), 5)))
-    numbers = zip(
-        pool.embeddings.tile_ids.tolist(),
-        certainty.astype(float).round(5).tolist(),
-        uncertainty(probabilities, pool.mode).astype(float).round(5).tolist(),
-        classes,
-        strict=True,
-    )
-    # A tile whose embedding is not finite has no prediction.
-    return [TilePrediction(tile_id, p, u, tuple(of_tile)) for tile_id, p, u, of_tile in numbers if p == p]

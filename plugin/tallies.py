@@ -11,7 +11,8 @@ import itertools
 from dataclasses import dataclass
 
 from ..core.project.results import VALIDATION_SAMPLE, RoundRecord, rounds
-from ..core.project.scores import main_score, wilson_interval
+from ..core.project.scores import known_interval, main_score
+from ..core.project.stopping import advise, goal_of, history
 from ..core.project.store import Project
 
 # A tile that was skipped before its round asked for it waits for an answer again: skipping means "not now".
@@ -156,10 +157,21 @@ def score_in_words(project: Project, tallies: list[RoundTally]) -> str:
         return ""
     latest = scored[-1]
     assert latest.score is not None
-    accuracy = latest.record.metrics.get("accuracy", latest.score)
-    low, high = wilson_interval(accuracy, latest.validation_labels)
-    sure = f"{accuracy:.0%} (95% interval {low:.0%} to {high:.0%})"
     basis = f"of {latest.validation_labels} validation tiles, after {latest.labels} labels"
+    interval = known_interval(latest.record.metrics, project.mode)
     if project.mode == "single":
-        return f"Accuracy {sure} {basis}."
-    return f"Micro-F1 {latest.score:.3f}; every class right on {sure} {basis}."
+        low, high = interval or (0.0, 1.0)
+        return f"Accuracy {latest.score:.0%} (95% interval {low:.0%} to {high:.0%}) {basis}."
+    sure = f" (95% interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+    all_right = latest.record.metrics.get("accuracy", 0.0)
+    return f"Micro-F1 {latest.score:.3f}{sure}; every class right on {all_right:.0%} {basis}."
+
+
+def advice_in_words(project: Project) -> str:
+    """Whether the predictions still change and whether to stop; empty if nothing was learnt yet."""
+    trained = history(project)
+    if not trained:
+        return ""
+    agreement = trained[-1].agreement
+    calm = "" if agreement is None else f"The predictions agree to {agreement:.2f} with those of the round before. "
+    return f"{calm}Suggestion: {advise(trained, goal_of(project)).sentence}"

@@ -123,19 +123,32 @@ def train(
     seed: Seed = 0,
     learner: LearnerName = None,
     learner_parameter: LearnerParameters = None,
+    goal: Annotated[
+        float | None,
+        typer.Option(help="Score at which to stop: accuracy, or micro F1.", show_default="that of the project, if any"),
+    ] = None,
     device: Device = "auto",
 ) -> None:
-    """Fit the learner on all answers and check it on the validation sample."""
+    """Fit the learner on all answers, check it on the validation sample, and say whether to stop."""
     from ..devices import choose_device
     from ..project.store import Project
     from ..rounds import train as train_project
 
     with Project.open(project) as opened, console.working("Training") as monitor:
         chosen = _choice(learner, learner_parameter)
-        training = train_project(opened, seed=seed, learner=chosen, device=choose_device(device), monitor=monitor)
+        training = train_project(
+            opened, seed=seed, learner=chosen, goal=goal, device=choose_device(device), monitor=monitor
+        )
     console.say(summary(training))
+    if training.agreement is not None:
+        console.say(f"The predictions agree to {training.agreement:.2f} (kappa) with those of the labels before.")
+    if training.advice is not None:
+        console.say(training.advice.sentence)
     console.say(f"Next: quadrat query {project}, or quadrat predict {project}")
-    console.result({"project": project, **_training_values(training)})
+    advice = None if training.advice is None else vars(training.advice)
+    console.result(
+        {"project": project, **_training_values(training), "agreement": training.agreement, "advice": advice}
+    )
 
 
 @speaking
@@ -183,12 +196,16 @@ def export(
 
 
 def summary(training: Training) -> str:
-    """One sentence on a fitted learner."""
+    """What a learner was fitted on and how good it is, with the interval of the main score."""
+    from ..project.scores import main_score
+
     learnt = f"Learnt from {training.labels} labels."
     if not training.metrics:
         return f"{learnt} No validation tile has an answer yet, so nothing can be said of the accuracy."
-    found = ", ".join(f"{name.replace('_', ' ')} {value:.3f}" for name, value in training.metrics.items())
-    return f"{learnt} On {training.validation_labels} validation tiles: {found}."
+    low, high = training.interval or (0.0, 1.0)
+    words = {name: f"{name.replace('_', ' ')} {value:.3f}" for name, value in training.metrics.items()}
+    words[main_score("multi" if "micro_f1" in words else "single")] += f" (95 % interval {low:.3f} to {high:.3f})"
+    return f"{learnt} On {training.validation_labels} validation tiles: {', '.join(words.values())}."
 
 
 def _training_values(training: Training) -> dict[str, Any]:
@@ -197,6 +214,7 @@ def _training_values(training: Training) -> dict[str, Any]:
         "labels": training.labels,
         "validation_labels": training.validation_labels,
         **training.metrics,
+        "interval": training.interval,
     }
 
 

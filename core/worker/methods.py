@@ -215,12 +215,17 @@ def suggest(
     return {"suggestions": [{"tile_id": tile_id, "classes": classes} for tile_id, classes in found.items()]}
 
 
-def train(context: Context, *, project: Path, seed: Seed = 0, device: str = "auto") -> dict[str, Any]:
-    """Fit the head on all answers and check it on the validation sample."""
+def train(
+    context: Context, *, project: Path, seed: Seed = 0, goal: float | None = None, device: str = "auto"
+) -> dict[str, Any]:
+    """Fit the head on all answers, check it on the validation sample, and say whether to stop."""
     with Project.open(project) as opened:
         pool = context.warm.pool(opened)
-        done = rounds.train(opened, seed=seed, device=choose_device(device), pool=pool, monitor=context.monitor)
-    return {**_training(done), "seconds": done.seconds}
+        done = rounds.train(
+            opened, seed=seed, goal=goal, device=choose_device(device), pool=pool, monitor=context.monitor
+        )
+    advice = None if done.advice is None else vars(done.advice)
+    return {**_training(done), "seconds": done.seconds, "agreement": done.agreement, "advice": advice}
 
 
 def predict(context: Context, *, project: Path, seed: Seed = 0, device: str = "auto") -> dict[str, Any]:
@@ -251,6 +256,7 @@ def curve(context: Context, *, project: Path, out: Path, dark: bool = False) -> 
             "labels": point.labels,
             "validation_labels": point.validation_labels,
             "score": point.score,
+            "interval": point.interval,
         }
         for point in scored
     ]
@@ -263,7 +269,12 @@ def doctor(_context: Context, *, folder: Path | None = None) -> dict[str, Any]:
 
 
 def _training(done: Training) -> dict[str, Any]:
-    return {"labels": done.labels, "validation_labels": done.validation_labels, "metrics": done.metrics}
+    return {
+        "labels": done.labels,
+        "validation_labels": done.validation_labels,
+        "metrics": done.metrics,
+        "interval": done.interval,
+    }
 
 
 METHODS: dict[str, Callable[..., dict[str, Any]]] = {

@@ -14,12 +14,22 @@ from qgis.PyQt.QtWidgets import QFileDialog, QLabel, QWidget
 
 from ...core.errors import ProjectError
 from ...core.paths import is_folder
+from ...core.project.stopping import goal_of, set_goal
 from ..context import Context
 from ..steps import reported
-from ..tallies import ClassTally, RoundTally, class_tallies, round_tallies, score_in_words, why_nothing_to_learn
+from ..tallies import (
+    ClassTally,
+    RoundTally,
+    advice_in_words,
+    class_tallies,
+    round_tallies,
+    score_in_words,
+    why_nothing_to_learn,
+)
 from .base import Panel
 from .class_table import swatch
 from .export_dialog import ExportDialog
+from .numbers import WholeNumber
 from .picture import Picture
 from .readiness import why_not_embedded
 from .tables import ReadTable
@@ -29,6 +39,7 @@ NO_SCORE = (
     "No validation tile has an answer yet, so nothing can be said of the accuracy. Label some of the validation sample "
     "(in Query), then ask for the next round."
 )
+AIM = "The accuracy (micro-F1 with several classes a tile) that is enough. Kept in the project."
 ROUND_HEADERS = ("#", "Function", "Done", "Labels", "Score", "s")
 ROUND_FACTS = ("round", "round_id", "function", "created_at", "seed", "encoder", "budget", "tiles", "answered")
 ROUND_TIPS = (
@@ -49,9 +60,16 @@ class ResultsPanel(Panel):
     def __init__(self, context: Context, parent: QWidget | None = None) -> None:
         super().__init__(context, parent)
         self._drawn: tuple[Any, ...] = ()
+        self._aiming: Path | None = None  # the project whose goal is shown
         self._exported: dict[str, Any] = {}
         self.curve = Picture()
         self.score = Note()
+        self.advice = Note()
+        self.goal = WholeNumber(0, 0, 99)
+        self.goal.setSpecialValueText("no goal")
+        self.goal.setSuffix(" %")
+        self.goal.setToolTip(AIM)
+        self.goal.valueChanged.connect(self._set_goal)
         self.classes = ReadTable(("Class", "Labelled", "Predicted"), stretched=0)
         self.rounds = ReadTable(ROUND_HEADERS, stretched=1)
         for number, text in enumerate(ROUND_TIPS):
@@ -63,8 +81,10 @@ class ResultsPanel(Panel):
         self.add_button = push_button("Add to map", self._add_to_map)
         self.folder_button = push_button("Open folder", self._open_folder)
         self.table_button = push_button("Export this table…", self._export_table)
-        for widget in (self.score, self.curve):
+        for widget in (self.score, self.advice):
             self.form.addWidget(widget)
+        self.form.addLayout(in_a_row(QLabel("Aim for"), self.goal))
+        self.form.addWidget(self.curve)
         self.form.addLayout(in_a_row(self.predict_button, self.export_button))
         for widget in (self.why_not, self.exported_note):
             self.form.addWidget(widget)
@@ -82,6 +102,7 @@ class ResultsPanel(Panel):
         """Stop listening."""
         self.context.workflow.exported.disconnect(self._show_export)
         self.context.job.project_changed.disconnect(self._forget)
+        self.goal.clearFocus()  # QGIS crashes if a number is destroyed while it is being typed
 
     def blocked(self) -> str:
         """There are results as soon as tiles can be asked for."""
@@ -92,6 +113,8 @@ class ResultsPanel(Panel):
         project = self.context.job.project
         tallies, classes = round_tallies(project), class_tallies(project)
         self.score.say(score_in_words(project, tallies) or NO_SCORE)
+        self.advice.say(advice_in_words(project))
+        self._show_goal(project.path, goal_of(project))
         icons = [swatch(item.colour) for item in classes]
         self.classes.show_rows([(c.name, f"{c.labelled:,}", f"{c.predicted:,}") for c in classes], icons)
         self.rounds.show_rows([_round_row(tally) for tally in tallies])
@@ -136,6 +159,22 @@ class ResultsPanel(Panel):
                 self.curve.setToolTip(f"{score} on the validation sample, by number of labels")
 
         self.context.workflow.draw_curve(dark, show)
+
+    def _show_goal(self, project: Path, goal: float | None) -> None:
+        percent = round(100 * (goal or 0.0))
+        self._aiming = project
+        if self.goal.value() != percent:  # else what is being typed there would be lost
+            self.goal.blockSignals(True)
+            self.goal.setValue(percent)
+            self.goal.blockSignals(False)
+
+    @reported
+    def _set_goal(self, percent: int) -> None:
+        # A field that was being edited tells its value when it loses the focus, perhaps after its project has gone.
+        job = self.context.job
+        if job.is_open and job.project.path == self._aiming:
+            set_goal(job.project, percent / 100 if percent else None)
+            self.refresh()
 
     @reported
     def _export(self) -> None:

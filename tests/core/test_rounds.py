@@ -10,6 +10,7 @@ from quadrat.core.monitor import Monitor
 from quadrat.core.pool import open_pool
 from quadrat.core.project.answers import Answer, record_answers
 from quadrat.core.project.results import picks_of_round, read_predictions, rounds
+from quadrat.core.project.stopping import set_goal
 from quadrat.core.rounds import predict, query, query_validation, train
 from quadrat.core.strategies.registry import STRATEGIES
 
@@ -250,6 +251,16 @@ def test_scores_by_hand():
     multi = scores(np.array([[0.9, 0.6], [0.1, 0.2]]), np.array([[1, 0], [0, 0]]), "multi")
     assert multi["micro_f1"] == pytest.approx(2 / 3)
     assert multi["accuracy"] == pytest.approx(0.5)
+    assert multi["mean_average_precision"] == pytest.approx(1.0)
+
+
+def test_mean_average_precision_by_hand_and_over_classes_that_occur_only():
+    truth = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 0]])
+    probabilities = np.array([[0.9, 0.3, 0.9], [0.8, 0.2, 0.1], [0.7, 0.1, 0.1], [np.nan, np.nan, np.nan]])
+    # The first class is first and third, the second one is second.
+    expected = ((1 / 1 + 2 / 3) / 2 + 1 / 2) / 2
+    assert scores(probabilities, truth, "multi")["mean_average_precision"] == pytest.approx(expected)
+    assert scores(probabilities, truth * 0, "multi")["mean_average_precision"] == 0.0
 
 
 def test_uncertainty_runs_from_certain_to_no_idea():
@@ -289,3 +300,66 @@ def test_a_class_that_nobody_has_labelled_is_never_predicted(tmp_path, mode):
         answer(project, scene, other[:5])
         predict(project)
         assert town not in {class_id for item in read_predictions(project) for class_id, _ in item.classes}
+
+
+def rounds_of(project, scene, budgets):
+    """Ask at random, answer and train, once for each budget; what each training found."""
+    done = []
+    for budget in budgets:
+        asked = query(project, "random", budget)
+        answer(project, scene, asked.tile_ids, asked.round_id)
+        done.append(train(project))
+    return done
+
+
+@pytest.mark.parametrize("mode", ["single", "multi"])
+def test_a_round_remembers_how_sure_its_score_is_and_whether_predictions_changed(tmp_path, mode):
+    project, scene = ready_project(tmp_path, mode)
+    with project:
+        answer(project, scene, ids(project, "validation"))
+        first, second = rounds_of(project, scene, (12, 4))
+        kept = [item.metrics for item in rounds(project)]
+    score = first.metrics["accuracy" if mode == "single" else "micro_f1"]
+    assert first.interval[0] <= score <= first.interval[1]
+    assert [(item["interval_low"], item["interval_high"]) for item in kept] == [first.interval, second.interval]
+    assert first.agreement is None
+    assert [item["agreement"] for item in kept] == [None, second.agreement]
+    assert 0 < second.agreement <= 1
+    assert not second.advice.stop
+    assert "too little is known after 2 rounds" in second.advice.reason
+
+
+def test_training_again_on_the_same_labels_compares_with_the_labels_before(job):
+    project, scene = job
+    first, second = rounds_of(project, scene, (8, 6))
+    again = train(project, seed=1)
+    assert first.agreement is None
+    assert again.agreement is not None
+    assert train(project).agreement == second.agreement == rounds(project)[1].metrics["agreement"]
+
+
+def test_another_learner_begins_anew(job):
+    project, scene = job
+    rounds_of(project, scene, (8, 6))
+    assert train(project, learner=Choice("hidden")).agreement is None
+    assert rounds(project)[1].metrics["agreement"] is None
+
+
+def test_losing_what_was_predicted_costs_one_comparison(job):
+    project, scene = job
+    rounds_of(project, scene, (8,))
+    for file in (project.folder / "models").glob("stop-set*.npz"):
+        file.write_bytes(b"damaged")
+    damaged, next_round = rounds_of(project, scene, (4, 4))
+    assert damaged.agreement is None
+    assert next_round.agreement is not None
+
+
+def test_training_stops_at_the_projects_goal_or_at_the_one_given(job):
+    project, scene = job
+    answer(project, scene, [*ids(project, "pool")[:15], *ids(project, "validation")])
+    set_goal(project, 0.5)
+    assert train(project).advice.stop
+    assert not train(project, goal=0.999).advice.stop
+    with pytest.raises(UsageError, match="cannot be reached"):
+        train(project, goal=90)

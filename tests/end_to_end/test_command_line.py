@@ -73,6 +73,10 @@ def test_the_whole_job_from_a_raster_to_a_map(folder):
     trained = run_json(folder, "train", "p.gpkg")
     assert (trained["labels"], trained["validation_labels"]) == (16, 12)
     assert trained["accuracy"] > 0.8
+    assert trained["interval"][0] < trained["accuracy"] <= trained["interval"][1]
+    assert "too little is known" in trained["advice"]["reason"]
+    assert "Stop: even the lower end" in run(folder, "train", "p.gpkg", "--goal", "0.3")[0]
+    run(folder, "train", "p.gpkg", "--goal", "90", status=2)
     assert sum(run_json(folder, "predict", "p.gpkg")["per_class"].values()) == 48
     for out, layer, count in (
         ("labels.gpkg", "labels", 28),

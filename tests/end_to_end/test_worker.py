@@ -58,6 +58,9 @@ def test_the_whole_job(worker, folder, mode):
     trained = worker.call("train", project=path)
     assert (trained["labels"], trained["validation_labels"]) == (8, 12)
     assert trained["metrics"]["macro_f1"] > 0.5
+    assert trained["interval"][0] < trained["metrics"][drawn_score(mode)] <= trained["interval"][1]
+    assert (trained["agreement"], trained["advice"]["stop"]) == (None, False)
+    assert worker.call("train", project=path, goal=0.1)["advice"]["stop"]
     second = worker.call("query", project=path, budget=8, strategy="mcfps", parameters={"neighbours": 5})
     assert second["chosen_by"] == "mcfps"
     assert not set(first["tiles"]) & set(second["tiles"])
@@ -69,9 +72,14 @@ def test_the_whole_job(worker, folder, mode):
     assert len(gpd.read_file(exported["path"])) == exported["tiles"] == 48
     drawn = worker.call("curve", project=path, out=folder / "curve.png", dark=True)
     assert [(p["round"], p["labels"], p["validation_labels"]) for p in drawn["points"]] == [(first["round"], 8, 12)]
-    assert drawn["score_name"] == ("accuracy" if mode == "single" else "micro_f1")
+    assert drawn["score_name"] == drawn_score(mode)
+    assert drawn["points"][0]["interval"] == trained["interval"]
     assert Path(drawn["path"]).read_bytes().startswith(b"\x89PNG")
     assert not geopackage_check.problems(path)
+
+
+def drawn_score(mode):
+    return "accuracy" if mode == "single" else "micro_f1"
 
 
 def check_suggestions(suggested, tile_ids, mode):

@@ -13,6 +13,7 @@ from qgis.PyQt.QtWidgets import QApplication
 
 from quadrat.core.project.results import read_predictions
 from quadrat.core.project.scores import wilson_interval
+from quadrat.core.project.stopping import goal_of
 from quadrat.plugin.panels.export_dialog import ExportDialog
 from quadrat.plugin.panels.results import ResultsPanel, write_rounds
 from quadrat.plugin.tallies import open_tiles, round_tallies
@@ -95,6 +96,40 @@ def test_the_numbers_are_those_of_the_project(panel, bench, scored):
     assert column(panel.rounds, 4) == [f"{first.score:.3f}", "", ""]
     low, high = wilson_interval(first.score, 6)
     assert f"{first.score:.0%} (95% interval {low:.0%} to {high:.0%}) of 6 validation tiles" in panel.score.said
+
+
+def test_after_each_round_it_says_whether_to_go_on_and_until_when(panel, bench, scored):
+    assert panel.advice.said.startswith("Suggestion: Go on: too little is known after 1 round")
+    assert "more validation labels would bring it to ±5 points" in panel.advice.said
+    bench.answer(scored, open_tiles(bench.project))
+    bench.workflow.query(QuerySettings(budget=5, validation_budget=0))
+    bench.settle()
+    panel.refresh()
+    assert panel.advice.said.startswith("The predictions agree to ")
+
+
+def test_a_goal_is_kept_with_its_project(panel, bench, scored, ready_project):
+    assert (panel.goal.value(), panel.goal.specialValueText()) == (0, "no goal")
+    panel.goal.selectAll()
+    QTest.keyClicks(panel.goal, "30")
+    QTest.keyClick(panel.goal, Qt.Key.Key_Return)
+    assert goal_of(bench.project) == 0.3
+    assert "Stop: even the lower end of the interval" in panel.advice.said
+    bench.job.open(ready_project("multi").path)
+    panel.refresh()
+    assert (panel.goal.value(), goal_of(bench.project)) == (0, None)
+    bench.job.open(scored.path)
+    panel.refresh()
+    assert panel.goal.text() == "30 %"
+    panel.goal.setValue(0)
+    assert goal_of(bench.project) is None
+
+
+def test_what_is_typed_into_the_goal_survives_news(panel, bench, scored):
+    panel.goal.selectAll()
+    QTest.keyClicks(panel.goal, "85")
+    panel.refresh()
+    assert panel.goal.text().startswith("85")
 
 
 def test_the_curve_is_drawn_and_drawn_again_for_a_dark_theme(panel, bench, scored):

@@ -6,8 +6,10 @@ import pytest
 
 from quadrat.core.project.answers import Answer, record_answers
 from quadrat.core.project.results import TilePrediction, record_round, rounds, set_round_metrics, write_predictions
+from quadrat.core.project.stopping import set_goal
 from quadrat.core.project.store import Project
 from quadrat.plugin.tallies import (
+    advice_in_words,
     class_tallies,
     open_tiles,
     round_name,
@@ -91,3 +93,27 @@ def test_the_score_says_what_it_rests_on(project):
     set_round_metrics(project, record.round_id, metrics)
     said = score_in_words(project, round_tallies(project))
     assert said == "Accuracy 50% (95% interval 24% to 76%) of 10 validation tiles, after 30 labels."
+
+
+def test_an_f1_score_is_told_with_its_interval_unless_an_earlier_version_kept_none(ready_project):
+    metrics = {"labels": 30, "validation_labels": 10, "micro_f1": 0.8, "accuracy": 0.6}
+    with Project.open(ready_project("multi").path) as project:
+        (record,) = rounds(project)
+        set_round_metrics(project, record.round_id, metrics)
+        old = score_in_words(project, round_tallies(project))
+        set_round_metrics(project, record.round_id, {**metrics, "interval_low": 0.7, "interval_high": 0.87})
+        new = score_in_words(project, round_tallies(project))
+    assert old == "Micro-F1 0.800; every class right on 60% of 10 validation tiles, after 30 labels."
+    assert new.startswith("Micro-F1 0.800 (95% interval 0.700 to 0.870); every class right on 60%")
+
+
+def test_the_suggestion_follows_rounds_and_goal(project):
+    assert advice_in_words(project) == ""
+    (record,) = rounds(project)
+    metrics = {"labels": 30, "validation_labels": 400, "accuracy": 0.9, "agreement": 0.962}
+    set_round_metrics(project, record.round_id, metrics)
+    assert advice_in_words(project).startswith(
+        "The predictions agree to 0.96 with those of the round before. Suggestion: Go on: too little is known"
+    )
+    set_goal(project, 0.8)
+    assert "Suggestion: Stop: even the lower end" in advice_in_words(project)
