@@ -48,6 +48,7 @@ CURVE_COLUMNS = (
     "accuracy",
     "micro_f1",
     "macro_f1",
+    "mean_average_precision",
     "train_seconds",
     "query_seconds",
 )

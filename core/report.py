@@ -31,7 +31,7 @@ def draw_learning_curves(points: Sequence[CurvePoint], score_name: str, files: S
     """Score against labels, one line a query function: the mean over seeds, and a band from the worst to the best."""
     from matplotlib.ticker import PercentFormatter
 
-    figure, axes = _new_figure(7.2, 4.5)
+    figure, axes = new_figure(7.2, 4.5)
     for colour, strategy in zip(cycle(COLOURS), dict.fromkeys(point.strategy for point in points), strict=False):
         by_labels: dict[int, list[float]] = {}
         for point in points:
@@ -51,7 +51,7 @@ def draw_learning_curves(points: Sequence[CurvePoint], score_name: str, files: S
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, loc="lower right")
-    _save(figure, files)
+    save(figure, files)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def draw_score(points: Sequence[CheckedPoint], score_name: str, files: Sequence[
     look: dict[Any, Any] = {"font.size": 8, "figure.facecolor": "none", "axes.facecolor": "none"}
     look |= dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), ink)
     with rc_context(look):
-        figure, axes = _new_figure(3.6, 2.4, dpi=200)
+        figure, axes = new_figure(3.6, 2.4, dpi=200)
         labels = [point.labels for point in points]
         axes.plot(labels, [p.score for p in points], marker="o", markersize=4, color=colour, clip_on=False, zorder=3)
         intervals = [(point.labels, *point.interval) for point in points if point.interval is not None]
@@ -94,7 +94,7 @@ def draw_score(points: Sequence[CheckedPoint], score_name: str, files: Sequence[
         axes.set_ylim(max(axes.get_ylim()[0], 0.0), min(axes.get_ylim()[1], 1.0))
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-        _save(figure, files)
+        save(figure, files)
 
 
 def draw_map(
@@ -119,7 +119,7 @@ def draw_map(
 
     colours = np.array([to_rgba(colour) for colour in legend.values()] + [(0.0, 0.0, 0.0, 0.0)])
     height = 6.0 * picture.shape[0] / picture.shape[1]
-    figure, axes = _new_figure(12.5, max(height, 3.0) + 1.2, columns=2)
+    figure, axes = new_figure(12.5, max(height, 3.0) + 1.2, columns=2)
     for axis in axes:
         axis.imshow(picture, extent=(0, classes.shape[1], classes.shape[0], 0))
         axis.set_axis_off()
@@ -131,20 +131,24 @@ def draw_map(
     used = [(name, colour) for index, (name, colour) in enumerate(legend.items()) if (classes == index).any()]
     patches = [Patch(color=colour, label=name) for name, colour in used]
     figure.legend(handles=patches, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
-    _save(figure, files)
+    save(figure, files)
 
 
-def _new_figure(width: float, height: float, columns: int = 1, dpi: int = 150) -> tuple[Figure, Any]:
-    """A figure that needs no display and no global state of pyplot's."""
+def new_figure(width: float, height: float, columns: int = 1, dpi: int = 150, rows: int = 1) -> tuple[Figure, Any]:
+    """A figure, in inches, that needs no display and no global state of pyplot's; with its axes, row by row."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained", dpi=dpi)
     FigureCanvasAgg(figure)
-    return figure, figure.subplots(1, columns)
+    return figure, figure.subplots(rows, columns)
 
 
-def _save(figure: Figure, files: Sequence[Path]) -> None:
+def save(figure: Figure, files: Sequence[Path]) -> None:
+    """Write a figure in the formats that the endings say. The same figure gives the same bytes, so no date in SVG."""
+    from matplotlib import rc_context
+
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(file)
+        with rc_context({"svg.hashsalt": file.stem}):
+            figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)

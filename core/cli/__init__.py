@@ -14,7 +14,20 @@ from typing import Annotated, Any
 import typer
 
 from ..errors import UsageError
-from . import batch, bench, catalogues, encoders, labelling, learning, pretrain, probe, query_functions, setup, worker
+from . import (
+    batch,
+    bench,
+    catalogues,
+    encoders,
+    labelling,
+    learning,
+    pretrain,
+    probe,
+    query_functions,
+    setup,
+    simulate,
+    worker,
+)
 from .console import INTERRUPTED, Console
 
 USAGE = 2
@@ -43,7 +56,7 @@ def _show_version(wanted: bool) -> None:
 
 EPILOGS = {"query": query_functions.HELP}
 
-for module in (setup, learning, labelling, catalogues, encoders, pretrain, probe, batch, bench):
+for module in (setup, learning, labelling, catalogues, encoders, pretrain, probe, batch, simulate, bench):
     for name, function in module.COMMANDS.items():
         app.command(name, epilog=EPILOGS.get(name))(function)
 for name, function in worker.COMMANDS.items():

@@ -14,7 +14,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
@@ -93,6 +93,13 @@ class Console:
             print(f"Note: {message}", file=sys.stderr)  # noqa: T201
         elif not self.quiet:
             print(message, file=sys.stderr)  # noqa: T201
+
+
+def aligned(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """A table as text, a line for the heads and one for each line."""
+    widths = [max(map(len, column)) for column in zip(heads, *lines, strict=True)]
+    rows = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in (heads, *lines))
+    return [row.rstrip() for row in rows]
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .console import Console, Device, speaking
+from .console import Console, Device, aligned, speaking
 from .setup import split_names
 
 if TYPE_CHECKING:
@@ -82,10 +82,8 @@ def _table(found: list[Probe]) -> str:
         ]
         for item in found
     ]
-    widths = [max(map(len, column)) for column in zip(heads, *lines, strict=True)]
-    rows = ["  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)) for line in (heads, *lines)]
     title = f"{found[0].score} on {found[0].tested_on} images, from {found[0].trained_on} others"
-    return "\n".join([title, *(row.rstrip() for row in rows)])
+    return "\n".join([title, *aligned(heads, lines)])
 
 
 COMMANDS = {"probe": probe}

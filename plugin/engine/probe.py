@@ -16,6 +16,7 @@ PACKAGES = [
     ("affine", "affine"),
     ("filelock", "filelock"),
     ("geopandas", "geopandas"),
+    ("jinja2", "jinja2"),
     ("matplotlib", "matplotlib"),
     ("numpy", "numpy"),
     ("pandas", "pandas"),

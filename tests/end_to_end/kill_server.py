@@ -21,6 +21,7 @@ import quadrat.core.devices
 import quadrat.core.encoders.statistics
 import quadrat.core.export
 import quadrat.core.rounds
+import quadrat.core.simulation.conduct
 import quadrat.core.tiling
 
 # A fork must not inherit OpenMP's threads, which would be gone in it.

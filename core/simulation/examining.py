@@ -1,0 +1,69 @@
+"""How good a fitted learner is: on test tiles, as only an experiment can know, and as an analyst would judge it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..kernels import Floats, Indices
+from ..metrics import scores
+from ..models import Model
+from ..monitor import Monitor
+from ..project.scores import main_score
+from ..stability import agreement, score_interval, stop_set
+from ..strategies.base import Predictions
+from .dataset import Dataset, Vectors
+
+_TOGETHER = 64
+"""Tiles that are read at a time."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """The main score on a validation sample of ``labels`` tiles and its 95 % interval; None without a sample."""
+
+    labels: int
+    score: float | None = None
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Examiner:
+    """Asks a model, fitted on a pool, about rows of the dataset that were not in it."""
+
+    dataset: Dataset
+    vectors: Vectors
+    model: Model
+
+    def scores(self, rows: Indices, monitor: Monitor) -> dict[str, float]:
+        """All scores on some rows (n,), by name."""
+        return scores(self.predict(rows, monitor), self.dataset.targets[rows], self.dataset.mode)
+
+    def estimate(self, rows: Indices, monitor: Monitor) -> Estimate:
+        """What an analyst can say of the accuracy, for whom these rows (n,) are the validation sample."""
+        if not rows.size:
+            return Estimate(0)
+        mode, truth = self.dataset.mode, self.dataset.targets[rows]
+        guessed = self.predict(rows, monitor)
+        return Estimate(len(rows), scores(guessed, truth, mode)[main_score(mode)], score_interval(guessed, truth, mode))
+
+    def predict(self, rows: Indices, monitor: Monitor) -> Floats:
+        """Probabilities (n, C)."""
+        encode = self.model.fitted.encode
+        if encode is None:
+            return replace(self.model, embeddings=self.vectors.matrix).predict(rows, monitor)
+        features = []
+        for start in range(0, len(rows), _TOGETHER):
+            monitor.advance(start / len(rows), "Testing")
+            features.append(encode(self.dataset.tiles.read(rows[start : start + _TOGETHER])))
+        fitted = replace(self.model.fitted, features=np.concatenate(features))
+        return replace(self.model, fitted=fitted).predict(monitor=monitor)
+
+
+def moved(before: Predictions | None, now: Predictions) -> float | None:
+    """How far the predictions for the pool agree with those of the round before, see :mod:`..stability`."""
+    if before is None:
+        return None
+    some = stop_set(np.arange(len(now.probabilities)))
+    return agreement(before.probabilities[some], now.probabilities[some], now.mode)

@@ -1,0 +1,217 @@
+"""``experiment.json``: what the numbers in a folder of results depend on, and how they were made.
+
+A folder holds runs on one dataset, seen by one encoder, split in one way. Runs may be added; anything else would put
+numbers side by side that cannot be compared, and is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..about import version
+from ..errors import UsageError
+from .dataset import Dataset, Vectors
+from .plan import BALANCED, Plan
+from .results import plan_facts
+from .splits import Split, thinned
+
+RECORD = "experiment.json"
+_FIXED = {
+    "dataset": ("dataset", "fingerprint"),
+    "encoder": ("vectors", "key"),
+    "split into pool, validation and test tiles": ("split", "digest"),
+}
+"""What must stay the same in a folder, in words, and where its key is in the record."""
+
+
+def keep_record(
+    folder: Path,
+    dataset: Dataset,
+    vectors: Vectors,
+    split: Split,
+    plans: Sequence[Plan],
+    device: str,
+    notes: Mapping[str, Any],
+) -> list[str]:
+    """Write down what the runs of a folder depend on, or add to what is written there.
+
+    Args:
+        folder: for the results.
+        dataset, vectors, split: what the runs are made on.
+        plans: the runs; others may be there already.
+        device: where they are computed.
+        notes: what only the caller knows. ``command``, what was typed, is added to the list ``commands``; ``split``,
+            how it was drawn, goes into that part; all else stands as it is, the latest value of each.
+
+    Returns:
+        Remarks: what is not as it was when the first runs were made.
+
+    Raises:
+        UsageError: the folder holds results of another dataset, encoder or split, or cannot be written to.
+    """
+    new = _described(dataset, vectors, split, device)
+    old = read_record(folder) if (folder / RECORD).exists() else {}
+    remarks = _check_same(folder, old, new) if old else []
+    kept = {**new, **old, **{name: note for name, note in notes.items() if name not in ("command", "split")}}
+    kept["split"] = {**new["split"], **old.get("split", {}), **notes.get("split", {})}
+    commands = [*old.get("commands", ()), *([notes["command"]] if notes.get("command") else [])]
+    kept["commands"] = list(dict.fromkeys(commands))
+    known = {json.dumps(facts, sort_keys=True): facts for facts in old.get("plans", ())}
+    known |= {json.dumps(facts, sort_keys=True): facts for facts in map(plan_facts, plans)}
+    kept["plans"] = list(known.values())
+    kept["unbalanced"] = _removed(dataset, split, (facts["variant"] for facts in kept["plans"]))
+    _write(folder, kept)
+    return remarks
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """What :func:`keep_record` wrote.
+
+    Raises:
+        UsageError: there is no record, or it is damaged.
+    """
+    try:
+        record: dict[str, Any] = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        for part, key in _FIXED.values():
+            record[part][key]
+        return record
+    except FileNotFoundError as error:
+        raise UsageError(
+            f"There are no results of an experiment in {folder}.",
+            hint="Make them first: quadrat simulate DATASET --out FOLDER.",
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(
+            f"{RECORD} in {folder} is damaged, so nobody can say what the results there depend on.",
+            hint="Use another folder (--out).",
+            details=repr(error),
+        ) from error
+
+
+def split_digest(split: Split) -> str:
+    """Changes with any row of any part."""
+    digest = hashlib.sha256()
+    for rows in (split.pool, split.test, split.validation):
+        digest.update(np.ascontiguousarray(rows, dtype=np.int64).tobytes() + b"|")
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Of Quadrat and of what its numbers may depend on."""
+    import scipy
+    import sklearn
+    import torch
+
+    return {
+        "quadrat": version(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "scikit-learn": sklearn.__version__,
+        "torch": torch.__version__,
+    }
+
+
+def hardware(device: str) -> str:
+    """The machine in a line: processor, cores, memory, and the GPU if it is used."""
+    import psutil
+
+    parts = [
+        _processor(),
+        f"{psutil.cpu_count(logical=True)} cores",
+        f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
+    ]
+    if device != "cpu":
+        from ..devices import find_gpu
+
+        parts.append(find_gpu().name or device)
+    return ", ".join(parts)
+
+
+def _processor() -> str:
+    """The name of the processor; Linux says it in a file alone."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _described(dataset: Dataset, vectors: Vectors, split: Split, device: str) -> dict[str, Any]:
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "dataset": {
+            "name": dataset.name,
+            "mode": dataset.mode,
+            "classes": list(dataset.classes),
+            "tiles": len(dataset),
+            "fingerprint": dataset.fingerprint,
+        },
+        "vectors": {"encoder": vectors.encoder, "key": vectors.key, "dimension": int(vectors.matrix.shape[1])},
+        "split": {
+            "pool": len(split.pool),
+            "test": len(split.test),
+            "validation": len(split.validation),
+            "digest": split_digest(split),
+        },
+        "versions": versions(),
+        "hardware": hardware(device),
+    }
+
+
+def _check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Refuse what cannot stand beside the results that are there; remarks on what only may matter."""
+    other = [words for words, (part, key) in _FIXED.items() if old[part][key] != new[part][key]]
+    if other:
+        raise UsageError(
+            f"The results in {folder.name} were made with another {' and another '.join(other)}.",
+            hint="Use another folder (--out), or the same options as before.",
+            details="\n".join(_difference(old, new)),
+        )
+    return [
+        f"The first results here were made with {name} {before}; this is {new['versions'].get(name)}."
+        for name, before in old.get("versions", {}).items()
+        if before != new["versions"].get(name)
+    ]
+
+
+def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
+    """A line for each thing that can be seen to differ."""
+    for part, key in (("dataset", "name"), ("dataset", "tiles"), ("vectors", "encoder"), *_parts_of_split()):
+        if old[part].get(key) != new[part].get(key):
+            yield f"{part}, {key}: {old[part].get(key)} before, {new[part].get(key)} now"
+
+
+def _parts_of_split() -> list[tuple[str, str]]:
+    return [("split", name) for name in ("pool", "test", "validation")]
+
+
+def _removed(dataset: Dataset, split: Split, variants: Iterable[str]) -> dict[str, list[float]]:
+    """The share of each class that is taken from the pool in each variant that is not balanced."""
+    return {
+        variant: thinned(dataset.targets, split.pool, dataset.n_classes, variant).removed_shares.tolist()
+        for variant in sorted(set(variants) - {BALANCED})
+    }
+
+
+def _write(folder: Path, record: Mapping[str, Any]) -> None:
+    part = folder / f".{RECORD}.part"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(record, indent=1, ensure_ascii=False, default=os.fspath), encoding="utf-8")
+        part.replace(folder / RECORD)
+    except OSError as error:
+        raise UsageError(
+            f"The results cannot be written to {folder}.",
+            hint="Choose another folder (--out), or make room.",
+            details=str(error),
+        ) from error

@@ -1,0 +1,123 @@
+"""Which rows may be asked, which estimate and which test: disjoint, decided by a seed.
+
+The test rows are those that came as a test set of their own; otherwise the same random share that ``pretrain`` and
+``probe`` hold out with that seed, so that an encoder trained on the others never saw them. A row is in the pool only if
+it is in neither of the other two.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UsageError
+from ..kernels import Indices
+from ..splits import held_out
+from .dataset import Dataset, Targets
+from .plan import BALANCED
+
+MOST_REMOVED = 0.8
+"""The largest share of a class that an unbalanced variant removes (paper 1)."""
+_UNBALANCED = re.compile(r"unbalanced-([1-9]\d*)")
+_VALIDATION_STREAM = 1
+"""Beside the seed, so that the validation rows do not repeat the order in which the test rows are drawn."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Global indices, ascending and disjoint; together all rows.
+
+    pool (P,): may be asked. test (T,): what accuracy is measured on. validation (V,): a random sample on which an
+    analyst, who has no test set, would estimate it.
+    """
+
+    pool: Indices
+    test: Indices
+    validation: Indices
+
+
+@dataclass(frozen=True)
+class Thinned:
+    """What is left of a pool: ``rows`` ascending, and the share of each class that went, ``removed_shares`` (C,)."""
+
+    rows: Indices
+    removed_shares: NDArray[np.float64]
+
+
+def split(dataset: Dataset, *, share: float = 0.2, validation: int = 0, seed: int = 0) -> Split:
+    """Part the rows of a dataset.
+
+    Args:
+        dataset: what is parted.
+        share: of all rows, to test on; of no account where the dataset has a test set of its own.
+        validation: how many of the other rows estimate the accuracy.
+        seed: of both draws.
+
+    Raises:
+        UsageError: a share or a number that leaves nothing to test on, or nothing to ask.
+    """
+    apart = held_out(len(dataset), share, seed) if dataset.test is None else dataset.test
+    others = np.flatnonzero(~apart)
+    if not apart.any():
+        raise UsageError(
+            f"A share of {share:g} of {len(dataset)} tiles leaves none to test on.",
+            hint="Hold out more, for example 0.2, or give a test set.",
+        )
+    if validation < 0:
+        raise UsageError(f"A validation sample of {validation} tiles makes no sense.", hint="Give 0 or more.")
+    if validation >= len(others):
+        raise UsageError(
+            f"A validation sample of {validation} leaves nothing to ask: there are {len(others)} tiles beside those to "
+            "test on.",
+            hint="Give a smaller one, or hold out less.",
+        )
+    shuffled = np.random.default_rng([seed, _VALIDATION_STREAM]).permutation(others)
+    return Split(
+        pool=np.sort(shuffled[validation:]), test=np.flatnonzero(apart), validation=np.sort(shuffled[:validation])
+    )
+
+
+def thinned(targets: Targets, rows: Indices, n_classes: int, variant: str) -> Thinned:
+    """The rows that a variant of the pool keeps.
+
+    ``balanced`` keeps all. ``unbalanced-K`` removes a random share of each class, uniform from 0 to
+    :data:`MOST_REMOVED`, rounded down to whole rows: no class vanishes. K = 1, 2, ... is the seed, of the shares and of
+    who goes (paper 1 has four such variants).
+
+    Args:
+        targets: class positions (N,) of all rows of the dataset.
+        rows: the pool (n,), global indices.
+        n_classes: C.
+        variant: its name.
+
+    Raises:
+        UsageError: no such variant, or one that removes where a row may have several classes.
+    """
+    if variant == BALANCED:
+        return Thinned(np.sort(rows), np.zeros(n_classes))
+    rng = np.random.default_rng(_seed_of(variant))
+    if np.ndim(targets) != 1:
+        raise UsageError(
+            f"The variant {variant} removes a share of each class, and these tiles may have several classes.",
+            hint=f"Use {BALANCED}.",
+        )
+    shares = rng.uniform(0.0, MOST_REMOVED, n_classes)
+    kept, removed = [], np.zeros(n_classes)
+    for position in range(n_classes):
+        members = np.sort(rows[targets[rows] == position])
+        gone = int(shares[position] * len(members))
+        kept.append(rng.permutation(members)[gone:])
+        removed[position] = gone / max(len(members), 1)
+    return Thinned(np.sort(np.concatenate(kept)), removed)
+
+
+def _seed_of(variant: str) -> int:
+    found = _UNBALANCED.fullmatch(variant)
+    if found is None:
+        raise UsageError(
+            f"There is no variant called {variant!r}.", hint=f"Use {BALANCED}, unbalanced-1, unbalanced-2, ..."
+        )
+    return int(found[1])
