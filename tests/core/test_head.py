@@ -60,6 +60,17 @@ def test_a_class_that_is_rare_among_the_labels_is_rare_among_predictions():
     assert (predicted[:, 2] > 0.9).mean() > 0.95
 
 
+def test_saying_everything_ten_times_over_teaches_nothing_new():
+    """The penalty grows with the width: without that, ten copies of each column would be held back ten times less."""
+    rows, truth = scene()
+    config = HeadConfig(dropout=0.0, epochs=600, lr=0.01, weight_decay=1.0, init_std=0.0)
+    once, often = (
+        fit_head(embeddings, np.arange(60), truth[:60], 4, "single", config).predict(embeddings)
+        for embeddings in (rows, np.tile(rows, 10))
+    )
+    np.testing.assert_allclose(often, once, atol=0.02)
+
+
 def test_the_papers_training_learns_too():
     rows, truth = scene()
     mean, spread = column_moments(rows)
