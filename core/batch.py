@@ -22,12 +22,14 @@ import numpy as np
 
 from . import rounds as round_steps
 from .answer_files import read_csv
+from .catalogue import label_mode
 from .config import BatchConfig
+from .defaults import default_learner
 from .embedding import choose_encoder, embed
 from .encoders.registry import load_encoder
 from .errors import ProjectError, UsageError
 from .export import check_target, export
-from .models import Choice, learner_for
+from .models import Choice
 from .monitor import SILENT, Monitor
 from .pool import LabelledPool, open_pool
 from .project.answers import Answer, current_answers, record_answers
@@ -93,7 +95,7 @@ def run_batch(config: BatchConfig, device: str = "cpu", monitor: Monitor = SILEN
     for strategy in config.strategies:
         entry = STRATEGIES.find(strategy)
         STRATEGIES.settings(entry, config.parameters)
-        STRATEGIES.check_mode(entry, "multi" if config.mode == "multi" else "single")
+        STRATEGIES.check_mode(entry, label_mode(config.mode))
     if config.learner is not None:
         config.learner.settings()
     for _, target in config.exports:
@@ -236,7 +238,7 @@ def run_rounds(
 
 def _learner(config: BatchConfig, branch: Branch) -> Choice:
     """What learns in a branch: an experiment trains, scores and maps with the learner that chose the tiles."""
-    return config.learner or learner_for(branch.strategy)
+    return config.learner or default_learner(label_mode(config.mode), branch.strategy)
 
 
 def _answer_round(project: Project, truth: Mapping[int, Answer], round_id: int) -> None:

@@ -17,6 +17,12 @@ from .errors import UsageError, nearest
 
 Mode = Literal["single", "multi"]
 """Whether a tile has one class, or any number of them."""
+MODES: tuple[Mode, ...] = ("single", "multi")
+
+
+def label_mode(name: str | None) -> Mode:
+    """The label mode that a project or a configuration names."""
+    return "multi" if name == "multi" else "single"
 
 
 @dataclass(frozen=True)

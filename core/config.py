@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .catalogue import Mode, label_mode
+from .defaults import BUDGET, default_learner, default_strategy
 from .encoders.registry import DEFAULT_ENCODER, names_file
 from .errors import UsageError
 from .export import LAYERS
-from .learners.registry import DEFAULT_LEARNER
 from .models import Choice
 from .paths import product_of_source
-from .rounds import DEFAULT_BUDGET, DEFAULT_STRATEGY
 from .tiling_options import TilingOptions
 
 TABLES: dict[str, tuple[str, ...]] = {
@@ -48,9 +48,9 @@ class BatchConfig:
     folder: Path
     tiling: TilingOptions = field(default_factory=TilingOptions)
     encoder: str = DEFAULT_ENCODER
-    strategies: tuple[str, ...] = (DEFAULT_STRATEGY,)
+    strategies: tuple[str, ...] = (default_strategy("single"),)
     seeds: tuple[int, ...] = (0,)
-    budget: int = DEFAULT_BUDGET
+    budget: int = BUDGET
     rounds: int = 8
     parameters: Mapping[str, Any] = field(default_factory=dict)
     learner: Choice | None = None
@@ -77,6 +77,7 @@ def read_config(path: Path) -> BatchConfig:
     if problems:
         raise _not_usable(path, problems)
     reader = _Reader(path.parent, tables)
+    mode = label_mode(reader.get("", "mode", _text, "single"))
     config = BatchConfig(
         project=reader.get("", "project", reader.path, Path()),
         rasters=reader.get("", "rasters", reader.many(reader.raster), ()),
@@ -85,12 +86,12 @@ def read_config(path: Path) -> BatchConfig:
         folder=reader.get("output", "folder", reader.path, path.parent / "results"),
         tiling=_read_tiling(reader),
         encoder=reader.get("embed", "encoder", reader.encoder, DEFAULT_ENCODER),
-        strategies=reader.get("query", "strategy", reader.many(_text), (DEFAULT_STRATEGY,)),
+        strategies=reader.get("query", "strategy", reader.many(_text), (default_strategy(mode),)),
         seeds=reader.get("query", "seed", reader.many(_whole), (0,)),
-        budget=reader.get("query", "budget", _whole, DEFAULT_BUDGET),
+        budget=reader.get("query", "budget", _whole, BUDGET),
         rounds=reader.get("query", "rounds", _whole, 8),
         parameters=reader.get("query", "parameters", _table, {}),
-        learner=_read_learner(reader),
+        learner=_read_learner(reader, mode),
         truth=reader.get("oracle", "truth", reader.path, None),
         exports=tuple(
             (layer, target)
@@ -122,14 +123,14 @@ def _read_tiling(reader: _Reader) -> TilingOptions:
     )
 
 
-def _read_learner(reader: _Reader) -> Choice | None:
+def _read_learner(reader: _Reader, mode: Mode) -> Choice | None:
     """The learner, if the table is there; otherwise each query function has its own, or the default."""
     if "learner" not in reader.tables:
         return None
     parameters = reader.get("learner", "parameters", _table, {})
     if isinstance(parameters.get("weights"), str) and parameters["weights"]:
         parameters["weights"] = str(reader.path(parameters["weights"]))
-    return Choice(reader.get("learner", "name", _text, DEFAULT_LEARNER), parameters)
+    return Choice(reader.get("learner", "name", _text, default_learner(mode).name), parameters)
 
 
 class _Reader:

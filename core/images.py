@@ -15,7 +15,8 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -275,37 +276,52 @@ def _labels(path: Path, names: Sequence[str]) -> tuple[tuple[str, ...], NDArray[
 
 def _table(path: Path) -> str | None:
     """The text of the only ``labels.csv``, wherever in the folder or zip it lies."""
-    if path.is_dir():
-        files = sorted(path.rglob(TABLE))
-        return files[0].read_text(encoding="utf-8-sig") if files else None
-    with zipfile.ZipFile(path) as archive:
-        members = sorted(name for name in archive.namelist() if PurePosixPath(name).name == TABLE)
-        return archive.read(members[0]).decode("utf-8-sig") if members else None
+    try:
+        if path.is_dir():
+            files = sorted(path.rglob(TABLE))
+            return files[0].read_text(encoding="utf-8-sig") if files else None
+        with zipfile.ZipFile(path) as archive:
+            members = sorted(name for name in archive.namelist() if PurePosixPath(name).name == TABLE)
+            return archive.read(members[0]).decode("utf-8-sig") if members else None
+    except (OSError, UnicodeDecodeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ImageryError(
+            f"The table {TABLE} of {path.name} cannot be read.",
+            hint="Save it as UTF-8, with commas between the columns.",
+            details=str(error),
+        ) from error
 
 
 def _labels_of_table(path: Path, names: Sequence[str], table: str) -> tuple[tuple[str, ...], NDArray[np.int64] | None]:
-    header, *lines = csv.reader(io.StringIO(table))
+    header, *lines = [line for line in csv.reader(io.StringIO(table)) if line] or [[]]
     classes = tuple(header[1:])
-    rows = {line[0]: line[1:] for line in lines if line}
+    rows = {line[0]: line[1:] for line in lines}
     files = [PurePosixPath(name).name for name in names]
-    strangers, missing = sorted(rows.keys() - set(files)), sorted(set(files) - rows.keys())
-    wrong = sorted(name for name, values in rows.items() if len(values) != len(classes) or set(values) - {"0", "1"})
+    wrong = (name for name, values in rows.items() if len(values) != len(classes) or set(values) - {"0", "1"})
     problems = [
-        f"{len(found)} {what}: {', '.join(found[:3])}{', ...' if len(found) > 3 else ''}"
-        for found, what in (
-            (missing, "images without a line"),
-            (strangers, "lines without an image"),
-            (wrong, "lines that are not 0 and 1 for each class"),
+        f"{what}: {len(some)} ({', '.join(some[:3])}{', ...' if len(some) > 3 else ''})"
+        for what, found in (
+            ("images without a line", set(files) - rows.keys()),
+            ("lines without an image", rows.keys() - set(files)),
+            ("lines that are not 0 and 1 for each class", wrong),
+            ("files with more than one line", _repeated(line[0] for line in lines)),
+            ("names that several images have", _repeated(files)),
+            ("classes with more than one column", _repeated(classes)),
         )
-        if found
+        if (some := sorted(found))
     ]
-    if problems or not classes:
+    if not classes:
+        problems.append("The first line names no class; columns are separated by commas.")
+    if problems:
         raise ImageryError(
             f"The table {TABLE} of {path.name} does not fit its images.",
             hint="It has a line for each image: the file's name, then 0 or 1 for each class of the first line.",
             details="\n".join(problems),
         )
     return classes, np.array([rows[file] for file in files], np.int64)
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def _damaged(name: str, error: Exception) -> DamagedImageError:

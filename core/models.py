@@ -15,17 +15,16 @@ from .catalogue import Mode
 from .kernels import Device, Floats, Indices, Rows
 from .kernels.memory import sparing
 from .learners.base import Fitted
-from .learners.registry import DEFAULT_LEARNER, LEARNERS
+from .learners.registry import LEARNERS
 from .monitor import SILENT, Monitor
 from .strategies.base import Predictions
-from .strategies.registry import STRATEGIES
 
 
 @dataclass(frozen=True)
 class Choice:
     """A learner by name, perhaps with a preset, and those of its parameters that differ from the defaults."""
 
-    name: str = DEFAULT_LEARNER
+    name: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def settings(self) -> dict[str, Any]:
@@ -70,12 +69,6 @@ class Model:
     def at(self, temperature: float) -> Model:
         """The same model, which divides its logits by ``temperature``."""
         return replace(self, fitted=replace(self.fitted, head=replace(self.fitted.head, temperature=temperature)))
-
-
-def learner_for(strategy: str) -> Choice:
-    """The learner that a query function was published with, where it asks for one; else the default."""
-    name = STRATEGIES.find(strategy).learner
-    return Choice(name) if name else Choice()
 
 
 def predictions(

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .catalogue import Mode
+from .catalogue import Mode, label_mode
 from .embedding import ENCODED_ROLES, Embeddings, load_embeddings
 from .project.answers import CurrentAnswer, current_answers
 from .project.classes import LabelClass
@@ -89,7 +89,7 @@ def open_pool(project: Project, embeddings: Embeddings | None = None) -> Labelle
     return LabelledPool(
         embeddings=embeddings,
         classes=classes,
-        mode="single" if project.mode == "single" else "multi",
+        mode=label_mode(project.mode),
         training=embeddings.rows_of(training_ids),
         training_targets=_targets((answers[t] for t in training_ids), classes, project.mode),
         validation=embeddings.rows_of(checked_ids),

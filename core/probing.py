@@ -26,7 +26,7 @@ from .errors import UsageError
 from .images import ImageFolder
 from .knn import NEIGHBOURS, knn_votes
 from .learners.base import Run, Task
-from .learners.registry import DEFAULT_LEARNER, fit
+from .learners.registry import fit
 from .metrics import scores
 from .monitor import SILENT, Monitor
 from .project.scores import main_score
@@ -138,7 +138,7 @@ class _Asker:
             others = np.setdiff1d(np.arange(len(self.vectors)), test)
             rows = others if count is None else np.sort(np.random.default_rng(seed).permutation(others)[:count])
             task = Task(self.vectors, rows, self.targets[rows], self.n_classes, self.mode)
-            head = fit(DEFAULT_LEARNER, task, Run(seed)).head
+            head = fit("linear", task, Run(seed)).head
             probabilities.append(head.predict(self.vectors, test))
         return self._scored(np.concatenate(probabilities), tests)
 

@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from .catalogue import label_mode
 from .decisions import decide, tile_predictions
+from .defaults import BUDGET, default_learner, default_strategy
 from .errors import LearningError, UsageError
 from .fitting import agreement_with_last, calibrated, fit, predictions, remember
 from .kernels import Rows
 from .metrics import scores
-from .models import Choice, Model, learner_for
+from .models import Choice, Model
 from .monitor import SILENT, Monitor
 from .pool import LabelledPool, open_pool
 from .project.answers import current_answers
@@ -43,9 +45,6 @@ from .stability import score_interval
 from .strategies.base import Pool, Predictions, Selection, Strategy
 from .strategies.registry import STRATEGIES, no_samples, select
 
-# Margin beats random, fps, kmeans and mcfps on the demo and on EuroSAT with few hundred labels; see docs/benchmarks.md.
-DEFAULT_STRATEGY = "margin"
-DEFAULT_BUDGET = 64
 # Under this name a round remembers the tiles that its query function never wants to see again (mcfps:paper).
 SET_ASIDE = "set_aside"
 
@@ -108,8 +107,8 @@ class Predicted:
 
 def query(
     project: Project,
-    strategy: str = DEFAULT_STRATEGY,
-    budget: int = DEFAULT_BUDGET,
+    strategy: str | None = None,
+    budget: int = BUDGET,
     *,
     seed: int = 0,
     parameters: Mapping[str, Any] | None = None,
@@ -118,7 +117,7 @@ def query(
     pool: LabelledPool | None = None,
     monitor: Monitor = SILENT,
 ) -> QueriedRound:
-    """Choose the next ``budget`` tiles and record them as a round.
+    """Choose the next ``budget`` tiles and record them as a round; without a name, the default for the label mode.
 
     Where nothing can be learnt yet (no labels, or one class only), the cold start chooses instead and says so.
 
@@ -127,9 +126,10 @@ def query(
         LearningError: every tile of the pool has an answer.
         ProjectError: no tiles or embeddings.
     """
+    strategy = strategy or default_strategy(label_mode(project.mode))
     entry = STRATEGIES.find(strategy)
     settings = STRATEGIES.settings(entry, parameters or {})
-    named, learner = learner is not None, learner or learner_for(strategy)
+    named, learner = learner is not None, learner or default_learner(label_mode(project.mode), strategy)
     learnt_with = {"learner": learner.name, "learner_parameters": learner.settings(), "learner_named": named}
     pool = pool or open_pool(project)
     STRATEGIES.check_mode(entry, pool.mode)
@@ -193,7 +193,7 @@ def latest_learner(project: Project) -> Choice:
     """
     latest = next((item for item in reversed(rounds(project)) if item.strategy != VALIDATION_SAMPLE), None)
     if latest is None or not latest.metrics.get("learner_named"):
-        return Choice()
+        return default_learner(label_mode(project.mode))
     return Choice(latest.metrics["learner"], latest.metrics["learner_parameters"])
 
 

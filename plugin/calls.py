@@ -63,10 +63,11 @@ def query_calls(project: Project, settings: QuerySettings) -> list[Call]:
     """Ask for tiles, and all that belongs to the round."""
     query = {
         **_learning(project, settings),
-        "strategy": settings.strategy,
         "budget": settings.budget,
         "parameters": dict(settings.parameters),
     }
+    if settings.strategy:
+        query["strategy"] = settings.strategy
     if settings.learner:
         query["learner"] = settings.learner
     return [Call("query", query), *rest_of_round(project, settings, asked_in)]

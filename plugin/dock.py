@@ -102,6 +102,9 @@ class Dock(QDockWidget):
     def unload(self) -> None:
         """Let go of everything that would call back after the dock is gone."""
         self._refresh_soon.stop()
+        focused = self.focusWidget()
+        if focused is not None:
+            focused.clearFocus()  # QGIS crashes if a number is destroyed while it is being typed
         for signal in _news(self._context.job, self._context.engine):
             signal.disconnect(self._refresh_later)
         self._context.job.project_changed.disconnect(self.show_stage)

@@ -46,11 +46,12 @@ class PrepareRequest:
 class QuerySettings:
     """How tiles are asked for; kept in the project, so that the next round is asked for in the same way.
 
-    ``learner`` is empty for the one that the query function was published with, or the engine's default.
+    ``strategy`` is empty for the recommended one, ``learner`` for the one that the query function was published with,
+    or the engine's default.
     ``validation_budget`` tiles of the validation sample come with each round.
     """
 
-    strategy: str = "margin"
+    strategy: str = ""
     budget: int = 64
     parameters: Mapping[str, Any] = field(default_factory=dict)
     validation_budget: int = 8

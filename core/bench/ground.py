@@ -17,17 +17,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..catalogue import Mode
+from ..catalogue import MODES, Mode
 from ..errors import UsageError, nearest
 from ..kernels import Floats, Indices, Rows
 from ..learners import calibration
 from ..learners.base import Run, Task
 from ..learners.head import Head
-from ..learners.registry import DEFAULT_LEARNER, LEARNERS, fit
+from ..learners.registry import LEARNERS, fit
 from ..monitor import SILENT, Monitor
 from ..strategies.base import Pool, Predictions
 
-MODES: tuple[Mode, ...] = ("single", "multi")
+_LEARNER = "linear"
 _HIDDEN_DIMENSIONS = 16
 _CLUSTERS_A_CLASS = 4
 _BLOCK_ROWS = 8192
@@ -178,7 +178,7 @@ def _teach(folder: Path, setting: Setting, labelled: Indices, targets: NDArray[A
     half = max(2, len(labelled) // 2)
     earlier = replace(task, labelled=labelled[:half], targets=targets[:half], losses=False)
     run = Run(setting.seed, None, setting.device, monitor)
-    before, now = fit(DEFAULT_LEARNER, earlier, run), fit(DEFAULT_LEARNER, task, run)
+    before, now = fit(_LEARNER, earlier, run), fit(_LEARNER, task, run)
     now.head.save(folder / f"{setting.mode}.safetensors")
     np.savez(
         folder / f"{setting.mode}.npz",
@@ -196,10 +196,10 @@ def _calibrated(
     """As in a round: cross-validated when it is asked for."""
 
     def honest() -> Floats:
-        learner = LEARNERS.find(DEFAULT_LEARNER)
+        learner = LEARNERS.find(_LEARNER)
         task = Task(embeddings, labelled, targets, setting.classes, setting.mode)
         run = Run(setting.seed, None, setting.device)
-        temperature = calibration.temperature(DEFAULT_LEARNER, task, run, learner.folds, {})
+        temperature = calibration.temperature(_LEARNER, task, run, learner.folds, {})
         return replace(head, temperature=temperature).predict(embeddings)
 
     return honest

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from ..catalogue import as_typed
+from ..catalogue import MODES, as_typed
 from .console import Console, speaking
 
 if TYPE_CHECKING:
@@ -23,39 +23,55 @@ Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Explain this
 Mode = Annotated[str | None, typer.Option(help="Only those for single-label or multi-label projects: single or multi.")]
 
 
+def _by_mode(default: Callable[[Any], str]) -> str:
+    """The default for one class a tile, and that for several where it is another."""
+    one, several = default("single"), default("multi")
+    return one if one == several else f"{one} (where a tile may have several classes: {several})"
+
+
 @speaking
 def strategies(console: Console, name: Name = None, mode: Mode = None) -> None:
     """List the query functions, or explain one."""
-    from ..rounds import DEFAULT_STRATEGY
+    from ..defaults import default_strategy
     from ..strategies.registry import COLD_START, STRATEGIES, facts
 
     found = _found(STRATEGIES, name, mode)
     if name is None:
         console.say(_table(found, "asks for"))
-        console.say(f"{DEFAULT_STRATEGY} chooses if you name none; {COLD_START} while there is nothing to learn from.")
+        console.say(f"{_by_mode(default_strategy)} chooses if you name none.")
+        console.say(f"{COLD_START} chooses while there is nothing to learn from.")
         console.say("More on one of them: quadrat strategies NAME")
     else:
         (only,) = found
         needs = ", ".join(sorted(only.needs)) or "nothing"
         console.say(_in_full(only, "p", [("needs", needs), ("learner", only.learner or "any")]))
     console.result(
-        {"default": DEFAULT_STRATEGY, "cold_start": COLD_START, "strategies": [facts(item) for item in found]}
+        {
+            "default": {mode: default_strategy(mode) for mode in MODES},
+            "cold_start": COLD_START,
+            "strategies": [facts(item) for item in found],
+        }
     )
 
 
 @speaking
 def learners(console: Console, name: Name = None, mode: Mode = None) -> None:
     """List what can learn from the answers, or explain one."""
-    from ..learners.registry import DEFAULT_LEARNER, LEARNERS, facts
+    from ..defaults import default_learner
+    from ..learners.registry import LEARNERS, facts
 
     found = _found(LEARNERS, name, mode)
     if name is None:
         console.say(_table(found, "what it is"))
-        console.say(f"{DEFAULT_LEARNER} learns if you name none. More on one of them: quadrat learners NAME")
+        console.say(
+            f"{_by_mode(lambda mode: default_learner(mode).name)} learns if you name none. "
+            "More on one of them: quadrat learners NAME"
+        )
     else:
         (only,) = found
         console.say(_in_full(only, "l", [("looks at", "tiles" if only.needs_pixels else "embeddings")]))
-    console.result({"default": DEFAULT_LEARNER, "learners": [facts(item) for item in found]})
+    defaults = {mode: default_learner(mode).name for mode in MODES}
+    console.result({"default": defaults, "learners": [facts(item) for item in found]})
 
 
 def _found(catalogue: Catalogue[E], name: str | None, mode: str | None) -> list[E]:

@@ -32,8 +32,12 @@ def query(
     console: Console,
     project: ProjectPath,
     strategy: Annotated[
-        str, typer.Option(help="One of the query functions listed below; `quadrat strategies` explains them.")
-    ] = "margin",
+        str | None,
+        typer.Option(
+            help="One of the query functions listed below; `quadrat strategies` explains them.",
+            show_default="margin, or uherding where a tile may have several classes",
+        ),
+    ] = None,
     budget: Annotated[int, typer.Option("--budget", "-b", help="How many tiles to ask for.")] = 64,
     seed: Seed = 0,
     parameter: Annotated[
@@ -43,7 +47,7 @@ def query(
         str | None,
         typer.Option(
             help="What learns from the answers; `quadrat learners` lists them.",
-            show_default="the function's own, else linear",
+            show_default="the function's own, else as `quadrat learners` says",
         ),
     ] = None,
     learner_parameter: LearnerParameters = None,

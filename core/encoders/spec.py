@@ -175,7 +175,7 @@ class EncoderSpec:
             raise _unreadable(weights, error) from error
         if not isinstance(table, dict):
             raise _unreadable(weights, TypeError("no table"))
-        return _from_table({**table, "weights": str(weights)}, weights)
+        return _from_table({**table, "weights": weights.name}, weights)
 
     @classmethod
     def from_toml(cls, path: Path) -> EncoderSpec:

@@ -10,8 +10,6 @@ from ..errors import LearningError
 from . import finetuning, fixmatch, linear, semi_supervised
 from .base import Fitted, Learner, Run, Task
 
-DEFAULT_LEARNER = "linear"
-
 LEARNERS: Catalogue[Learner] = Catalogue("learner")
 
 

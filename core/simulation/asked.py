@@ -6,17 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..catalogue import Catalogue, Entry
+from ..catalogue import Catalogue, Entry, Mode
+from ..defaults import default_strategy
 from ..errors import UsageError, nearest
 from ..learners.registry import LEARNERS
 from ..models import Choice
-from ..rounds import DEFAULT_STRATEGY
 from ..strategies.registry import STRATEGIES
 from .experiments import Experiment, Setting
 from .plan import BALANCED, Plan
+from .results import plan_facts
 
-BY_HAND = Setting(strategies=("random", DEFAULT_STRATEGY), rounds=8, goal=0.9)
-"""What is compared if nothing is said."""
+BY_HAND = Setting(rounds=8, goal=0.9)
+"""What is compared if nothing is said: the default query function with random tiles."""
 
 
 def make_plans(
@@ -34,12 +35,32 @@ def make_plans(
     """
     if experiment is None:
         setting = replace(BY_HAND, **wanted)
-        plans = list(setting.plans(setting.pairs(())))
+        plans = list(setting.plans(setting.pairs(("random", default_strategy(setting.mode)))))
     else:
         setting = replace(experiment.defaults, **wanted)
         plans = experiment.plans(setting)
     given = dict(zip(names_of(plans), owned(STRATEGIES, names_of(plans), parameters), strict=True))
     return setting, [replace(plan, parameters=given[plan.strategy]) for plan in plans]
+
+
+def check_asked(experiment: Experiment | None, wanted: Mapping[str, Any], parameters: Mapping[str, Any]) -> None:
+    """Refuse what no dataset would make right, before one is looked through; the arguments are those of make_plans.
+
+    Raises:
+        UsageError: something that is not known, or suits neither label mode.
+    """
+    modes: tuple[Mode, ...] = ("single", "multi") if experiment is None else experiment.modes
+    refused: list[UsageError] = []
+    for mode in modes:
+        try:
+            setting, plans = make_plans(experiment, {**wanted, "mode": mode}, parameters)
+            STRATEGIES.find(setting.initial_by)
+            for plan in plans:
+                plan_facts(plan)
+            return
+        except UsageError as error:
+            refused.append(error)
+    raise refused[0]
 
 
 def names_of(plans: Iterable[Plan]) -> list[str]:
@@ -69,7 +90,8 @@ def owned(catalogue: Catalogue[Any], names: Sequence[str], parameters: Mapping[s
     known = {key for entry in entries for key in entry.defaults}
     for key in parameters:
         if key not in known:
-            raise UsageError(f"No {catalogue.kind} here has a parameter {key!r}.", hint=nearest(key, sorted(known)))
+            hint = nearest(key, sorted(known)) if known else f"Leave it out: {', '.join(names)} have no parameters."
+            raise UsageError(f"No {catalogue.kind} here has a parameter {key!r}.", hint=hint)
     return [{key: value for key, value in parameters.items() if key in entry.defaults} for entry in entries]
 
 

@@ -10,15 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..encoders.registry import AUTO, FLOOR, TORCHGEO, find_network
+from ..errors import Cancelled, QuadratError
 from ..kernels import Device
 from ..monitor import SILENT, Monitor
-from .asked import make_plans
+from .asked import check_asked, make_plans
+from .dataset import Dataset, Vectors
 from .experiments import Experiment, Setting
+from .experiments.studies import Material, Study
 from .plan import Plan, RoundResult
+from .record import check_record
+from .replay import check_plan
 from .report import Report, write_report
-from .runs import run_all
+from .runs import alone, run_all
 from .sources import open_dataset
-from .splits import split
+from .splits import Split, check_split, split, thinned
 from .vectors import embed_dataset
 
 
@@ -79,7 +85,41 @@ def conduct(
         QuadratError: of any kind, as the parts raise them; finished runs are kept.
         Cancelled: the caller asked to stop; the same call goes on from there.
     """
-    dataset = open_dataset(
+    check_asked(experiment, {"device": str(device), **(wanted or {})}, parameters or {})
+    check_encoders(source.encoders)
+    with alone(out):
+        dataset = _opened(source, monitor.part(0.0, 0.05))
+        asked = {"mode": dataset.mode, "device": str(device), **(wanted or {})}
+        setting, plans = make_plans(experiment, asked, parameters or {})
+        parted = split(dataset, share=source.share, validation=setting.validation, seed=source.seed)
+        check_split(dataset, parted, monitor)
+        _check_plans(dataset, parted, plans)
+        vectors = _embedded(dataset, parted, source, out, str(device), monitor.part(0.05, 0.2))
+        drawn = {"share": source.share, "seed": source.seed, "test_path": source.test and str(source.test)}
+        name, studies = ("", ()) if experiment is None else (experiment.name, experiment.studies)
+        notes = {"experiment": name or None, "goal": setting.goal, "split": drawn, "command": command}
+        running = monitor.part(0.2, 0.8)
+        results = run_all(
+            dataset, vectors, parted, plans, out, workers=workers, device=device, notes=notes, monitor=running
+        )
+        material = Material(dataset, vectors, parted, out, source.encoders[1:], device=device)
+        _study(studies, material, monitor.part(0.8, 0.95))
+        return Conducted(results, setting, plans, write_report([out], out, monitor.part(0.95, 1.0)))
+
+
+def check_encoders(names: Sequence[str]) -> None:
+    """Refuse encoders that are not known, before images are looked through.
+
+    Raises:
+        EncoderError: there is no such encoder.
+    """
+    for name in names:
+        if name not in ("", AUTO, FLOOR) and not name.startswith(TORCHGEO):
+            find_network(name)
+
+
+def _opened(source: Source, monitor: Monitor) -> Dataset:
+    return open_dataset(
         source.dataset,
         truth=source.truth,
         test=source.test,
@@ -87,29 +127,41 @@ def conduct(
         skip_bad=source.skip_bad,
         root=source.root,
         notes=source.kept,
-        monitor=monitor.part(0.0, 0.05),
+        monitor=monitor,
     )
-    asked = {"mode": dataset.mode, "device": str(device), **(wanted or {})}
-    setting, plans = make_plans(experiment, asked, parameters or {})
-    parted = split(dataset, share=source.share, validation=setting.validation, seed=source.seed)
-    first, *others = source.encoders or ("",)
-    vectors = embed_dataset(dataset, first, source.kept, str(device), monitor.part(0.05, 0.2))
-    notes = {
-        "experiment": None if experiment is None else experiment.name,
-        "goal": setting.goal,
-        "split": {
-            "share": source.share,
-            "seed": source.seed,
-            "test_path": None if source.test is None else str(source.test),
-        },
-        "command": command,
-    }
-    running = monitor.part(0.2, 0.8)
-    results = run_all(
-        dataset, vectors, parted, plans, out, workers=workers, device=device, notes=notes, monitor=running
-    )
-    studies = experiment.studies if experiment is not None else ()
+
+
+def _check_plans(dataset: Dataset, parted: Split, plans: Sequence[Plan]) -> None:
+    """Refuse runs that cannot be made before tiles are embedded; which of these have no vector is not known yet."""
+    variants = {plan.variant for plan in plans}
+    sizes = {name: len(thinned(dataset.targets, parted.pool, dataset.n_classes, name).rows) for name in variants}
+    for plan in plans:
+        check_plan(dataset, plan, sizes[plan.variant])
+
+
+def _embedded(dataset: Dataset, parted: Split, source: Source, out: Path, device: str, monitor: Monitor) -> Vectors:
+    def accept(encoder: str, key: str) -> None:
+        check_record(out, dataset, encoder, key, parted)
+
+    first = source.encoders[0] if source.encoders else AUTO
+    return embed_dataset(dataset, first, source.kept, device, monitor, accept=accept)
+
+
+def _study(studies: Sequence[Study], material: Material, monitor: Monitor) -> None:
+    """Make the studies. One that cannot be made on this dataset leaves the others and the runs to be reported."""
     for number, study in enumerate(studies):
-        part = monitor.part(0.8 + 0.15 * number / len(studies), 0.8 + 0.15 * (number + 1) / len(studies))
-        study.run(dataset, vectors, parted, out, encoders=others, device=device, monitor=part)
-    return Conducted(results, setting, plans, write_report([out], out, monitor.part(0.95, 1.0)))
+        part = monitor.part(number / len(studies), (number + 1) / len(studies))
+        try:
+            study.run(
+                material.dataset,
+                material.vectors,
+                material.split,
+                material.folder,
+                encoders=material.encoders,
+                device=material.device,
+                monitor=part,
+            )
+        except Cancelled:
+            raise
+        except QuadratError as error:
+            monitor.warn(f'The report does without "{study.title}": {error.message}')

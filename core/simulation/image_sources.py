@@ -101,6 +101,14 @@ def _labelled(path: Path, bands: Sequence[str] | None) -> ImageFolder:
             f"{path.name} does not have images of two or more classes.",
             hint="Put each class into a folder of its own, FOLDER/CLASS/IMAGE, or a labels.csv beside the images.",
         )
+    if "" in images.classes:
+        stray = [name for name in images.names if "/" not in name]
+        raise UsageError(
+            f"{_images(len(stray))} of {path.name} {'lies' if len(stray) == 1 else 'lie'} beside the folders of its "
+            "classes, in none of them.",
+            hint="Put each class into a folder of its own, FOLDER/CLASS/IMAGE, and other images elsewhere.",
+            details="\n".join(stray[:_LISTED]),
+        )
     return images
 
 

@@ -24,7 +24,7 @@ class Plan:
     """
 
     strategy: str
-    learner: Choice = field(default_factory=Choice)
+    learner: Choice = field(default_factory=lambda: Choice("linear"))
     parameters: Mapping[str, Any] = field(default_factory=dict)
     budget: int = 64
     rounds: int = 8

@@ -60,7 +60,8 @@ def keep_record(
     """
     new = _described(dataset, vectors, split, device)
     old = read_record(folder) if (folder / RECORD).exists() else {}
-    remarks = _check_same(folder, old, new) if old else []
+    if old:
+        _check_same(folder, old, new)
     kept = {**new, **old, **{name: note for name, note in notes.items() if name not in ("command", "split")}}
     kept["split"] = {**new["split"], **old.get("split", {}), **notes.get("split", {})}
     commands = [*old.get("commands", ()), *([notes["command"]] if notes.get("command") else [])]
@@ -70,7 +71,21 @@ def keep_record(
     kept["plans"] = list(known.values())
     kept["unbalanced"] = _removed(dataset, split, (facts["variant"] for facts in kept["plans"]))
     _write(folder, kept)
-    return remarks
+    return [
+        f"The first results here were made with {name} {before}; this is {new['versions'].get(name)}."
+        for name, before in old.get("versions", {}).items()
+        if before != new["versions"].get(name)
+    ]
+
+
+def check_record(folder: Path, dataset: Dataset, encoder: str, key: str, split: Split) -> None:
+    """Refuse a folder that holds results of something else, before vectors with this ``key`` are computed.
+
+    Raises:
+        UsageError: it does, or its record is damaged.
+    """
+    if (folder / RECORD).exists():
+        _check_same(folder, read_record(folder), _subject(dataset, encoder, key, split))
 
 
 def read_record(folder: Path) -> dict[str, Any]:
@@ -84,7 +99,7 @@ def read_record(folder: Path) -> dict[str, Any]:
         for part, key in _FIXED.values():
             record[part][key]
         return record
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UsageError(
             f"There are no results of an experiment in {folder}.",
             hint="Make them first: quadrat simulate DATASET --out FOLDER.",
@@ -146,9 +161,9 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _described(dataset: Dataset, vectors: Vectors, split: Split, device: str) -> dict[str, Any]:
+def _subject(dataset: Dataset, encoder: str, key: str, split: Split) -> dict[str, Any]:
+    """What must stay the same in a folder, and what tells of it."""
     return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "dataset": {
             "name": dataset.name,
             "mode": dataset.mode,
@@ -156,32 +171,39 @@ def _described(dataset: Dataset, vectors: Vectors, split: Split, device: str) ->
             "tiles": len(dataset),
             "fingerprint": dataset.fingerprint,
         },
-        "vectors": {"encoder": vectors.encoder, "key": vectors.key, "dimension": int(vectors.matrix.shape[1])},
+        "vectors": {"encoder": encoder, "key": key},
         "split": {
             "pool": len(split.pool),
             "test": len(split.test),
             "validation": len(split.validation),
             "digest": split_digest(split),
         },
+    }
+
+
+def _described(dataset: Dataset, vectors: Vectors, split: Split, device: str) -> dict[str, Any]:
+    subject = _subject(dataset, vectors.encoder, vectors.key, split)
+    subject["vectors"]["dimension"] = int(vectors.matrix.shape[1])
+    return {
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **subject,
         "versions": versions(),
         "hardware": hardware(device),
     }
 
 
-def _check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Refuse what cannot stand beside the results that are there; remarks on what only may matter."""
+def _check_same(folder: Path, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+    """Refuse what cannot stand beside the results that are there."""
     other = [words for words, (part, key) in _FIXED.items() if old[part][key] != new[part][key]]
+    if other[:1] == ["dataset"]:
+        # Vectors and splits are of a dataset, so that those of another one always differ and say nothing more.
+        other = other[:1]
     if other:
         raise UsageError(
             f"The results in {folder.name} were made with another {' and another '.join(other)}.",
             hint="Use another folder (--out), or the same options as before.",
             details="\n".join(_difference(old, new)),
         )
-    return [
-        f"The first results here were made with {name} {before}; this is {new['versions'].get(name)}."
-        for name, before in old.get("versions", {}).items()
-        if before != new["versions"].get(name)
-    ]
 
 
 def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]:
@@ -189,6 +211,11 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]
     for part, key in (("dataset", "name"), ("dataset", "tiles"), ("vectors", "encoder"), *_parts_of_split()):
         if old[part].get(key) != new[part].get(key):
             yield f"{part}, {key}: {old[part].get(key)} before, {new[part].get(key)} now"
+    if old["dataset"] == new["dataset"]:
+        if old["vectors"]["encoder"] == new["vectors"]["encoder"] and old["vectors"]["key"] != new["vectors"]["key"]:
+            yield "vectors: an encoder of the same name, with other weights or another input"
+        if old["split"]["digest"] != new["split"]["digest"]:
+            yield "split: other tiles in at least one of the parts"
 
 
 def _parts_of_split() -> list[tuple[str, str]]:

@@ -77,7 +77,7 @@ def run_all(
     pools = {variant: pool_rows(dataset, vectors, split, variant) for variant in {plan.variant for plan in plans}}
     for plan in plans:
         check_plan(dataset, plan, len(pools[plan.variant]))
-    with _alone(folder):
+    with alone(folder):
         for remark in keep_record(folder, dataset, vectors, split, plans, str(device), notes or {}):
             monitor.warn(remark)
         files = {run_file(folder, plan): plan for plan in plans}
@@ -244,15 +244,17 @@ def _threads(count: int) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Let no other command work in the same folder. The lock of a process that was killed is free.
+def alone(folder: Path) -> Iterator[None]:
+    """Let no other command work in the same folder; this one may say so again meanwhile.
+
+    The lock of a process that was killed is free.
 
     Raises:
         UsageError: another one does, or the folder cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
+        lock = FileLock(folder / ".lock", is_singleton=True)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise UsageError(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..kernels import Indices
+from ..monitor import SILENT, Monitor
 from ..splits import held_out
 from .dataset import Dataset, Targets
 from .plan import BALANCED
@@ -80,6 +81,31 @@ def split(dataset: Dataset, *, share: float = 0.2, validation: int = 0, seed: in
     )
 
 
+def check_split(dataset: Dataset, parted: Split, monitor: Monitor = SILENT) -> None:
+    """Refuse a split that makes it impossible to learn a class; where a tile may have several, only remark upon it.
+
+    Raises:
+        UsageError: the pool has no tile of a class.
+    """
+    lacking = _classes_without(dataset, parted.pool)
+    if lacking and dataset.mode == "single":
+        raise UsageError(
+            f"The split leaves no tile of {lacking} in the pool, so it could not be learnt.",
+            hint="Draw it anew (--split-seed), or hold out fewer (--holdout, --validation).",
+        )
+    if lacking:
+        monitor.warn(f"The split leaves no tile of {lacking} in the pool, so it cannot be learnt.")
+    if untested := _classes_without(dataset, parted.test):
+        monitor.warn(f"No test tile has the class {untested}: how well it is learnt is not seen.")
+
+
+def _classes_without(dataset: Dataset, rows: Indices) -> str:
+    """The names of the classes that none of some rows has."""
+    targets = dataset.targets[rows]
+    found = np.flatnonzero(targets.any(axis=0)) if dataset.mode == "multi" else np.unique(targets)
+    return " or ".join(name for place, name in enumerate(dataset.classes) if place not in found)
+
+
 def thinned(targets: Targets, rows: Indices, n_classes: int, variant: str) -> Thinned:
     """The rows that a variant of the pool keeps.
 
@@ -102,7 +128,7 @@ def thinned(targets: Targets, rows: Indices, n_classes: int, variant: str) -> Th
     if np.ndim(targets) != 1:
         raise UsageError(
             f"The variant {variant} removes a share of each class, and these tiles may have several classes.",
-            hint=f"Use {BALANCED}.",
+            hint=f"Use {BALANCED} alone: leave out --unbalanced.",
         )
     shares = rng.uniform(0.0, MOST_REMOVED, n_classes)
     kept, removed = [], np.zeros(n_classes)

@@ -7,6 +7,7 @@ vectors already.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,18 @@ from .fingerprints import fingerprint_of
 from .project_source import ProjectTiles
 
 
+def _accept(_encoder: str, _key: str) -> None:
+    """Whatever it is."""
+
+
 def embed_dataset(
-    dataset: Dataset, encoder: str, folder: Path, device: str = "cpu", monitor: Monitor = SILENT
+    dataset: Dataset,
+    encoder: str,
+    folder: Path,
+    device: str = "cpu",
+    monitor: Monitor = SILENT,
+    *,
+    accept: Callable[[str, str], None] = _accept,
 ) -> Vectors:
     """The vectors of all rows.
 
@@ -34,6 +45,8 @@ def embed_dataset(
         folder: where vectors are kept, as ``KEY.npy``.
         device: where the encoder computes.
         monitor: told of every block, of stand-ins for missing bands, and of vectors that are not finite.
+        accept: handed the encoder's name and the key of vectors that are not there yet; it may refuse by raising,
+            before they are computed.
 
     Raises:
         EncoderError: there is no such encoder, or it does not suit the images.
@@ -54,6 +67,7 @@ def embed_dataset(
     key = fingerprint_of([dataset.fingerprint, loaded.card.fingerprint])
     file = ArrayFile(folder / f"{key}.npy", f"vectors of {dataset.name}")
     if not file.file.exists():
+        accept(loaded.card.name, key)
         _make(dataset, loaded, file, monitor)
     return _checked(dataset, Vectors(np.load(file.file, mmap_mode="r"), loaded.card.name, key), monitor)
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from .. import rounds
+from ..catalogue import label_mode
+from ..defaults import BUDGET, default_learner, default_strategy
 from ..devices import choose_device
 from ..doctor import examine
 from ..embedding import choose_encoder, project_bands
@@ -18,7 +20,7 @@ from ..embedding import embed as embed_project
 from ..encoders.listing import list_encoders, torchgeo_state
 from ..encoders.registry import DEFAULT_ENCODER, load_encoder
 from ..export import export as export_project
-from ..learners.registry import DEFAULT_LEARNER, LEARNERS
+from ..learners.registry import LEARNERS
 from ..learners.registry import facts as learner_facts
 from ..models import Choice
 from ..monitor import Monitor
@@ -67,7 +69,7 @@ def strategies(_context: Context, *, mode: str | None = None) -> dict[str, Any]:
     """The query functions, those for one label mode if it is given."""
     found = [STRATEGIES.find(name) for name in STRATEGIES.names()]
     return {
-        "default": rounds.DEFAULT_STRATEGY,
+        "default": default_strategy(label_mode(mode)),
         "cold_start": COLD_START,
         "strategies": [strategy_facts(item) for item in found if mode is None or mode in item.modes],
     }
@@ -77,7 +79,7 @@ def learners(_context: Context, *, mode: str | None = None) -> dict[str, Any]:
     """The learners, those for one label mode if it is given."""
     found = [LEARNERS.find(name) for name in LEARNERS.names()]
     return {
-        "default": DEFAULT_LEARNER,
+        "default": default_learner(label_mode(mode)).name,
         "learners": [learner_facts(item) for item in found if mode is None or mode in item.modes],
     }
 
@@ -168,8 +170,8 @@ def query(
     context: Context,
     *,
     project: Path,
-    strategy: str = rounds.DEFAULT_STRATEGY,
-    budget: int = rounds.DEFAULT_BUDGET,
+    strategy: str | None = None,
+    budget: int = BUDGET,
     seed: Seed = 0,
     parameters: dict[str, Any] | None = None,
     learner: str | None = None,

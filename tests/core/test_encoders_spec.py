@@ -94,6 +94,12 @@ def test_one_file_is_a_whole_encoder(tmp_path):
     np.testing.assert_array_equal(vectors, load_network(spec_of(beside)).encode(pixels(RGB), RGB))
 
 
+def test_a_whole_encoder_is_found_by_a_path_relative_to_here(tmp_path, monkeypatch):
+    file = shipped_by_pretraining(tmp_path / "models")
+    monkeypatch.chdir(tmp_path)
+    assert read_spec(file.relative_to(tmp_path)).weights.samefile(file)
+
+
 def test_saving_keeps_every_tensor_and_leaves_nothing_else(tmp_path):
     path = shipped_by_pretraining(tmp_path)
     kept, state = load_file(path), network_state()

@@ -73,8 +73,12 @@ def test_a_table_may_give_several_classes_or_none(table):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (MULTI + "3.jpg,1,1\n", "without an image: 3.jpg"),
-        (MULTI.replace("2.jpg,0,0\n", ""), "without a line: 2.jpg"),
+        (MULTI + "3.jpg,1,1\n", "without an image: 1 (3.jpg)"),
+        (MULTI.replace("2.jpg,0,0\n", ""), "without a line: 1 (2.jpg)"),
+        (MULTI + "2.jpg,1,1\n", "more than one line: 1 (2.jpg)"),
+        (MULTI.replace("trees,water", "water,water"), "more than one column: 1 (water)"),
+        (MULTI.replace(",", ";"), "names no class"),
+        ("", "names no class"),
         (MULTI.replace("1.jpg,1,1", "1.jpg,1,yes"), "1.jpg"),
         (MULTI.replace("1.jpg,1,1", "1.jpg,1"), "1.jpg"),
     ],
@@ -84,6 +88,20 @@ def test_a_table_that_does_not_fit_is_refused(table, text, said):
     with pytest.raises(ImageryError, match="does not fit") as caught:
         open_images(table)
     assert said in caught.value.details
+
+
+def test_a_table_cannot_tell_images_of_one_name_apart(table):
+    save_picture(table / "again" / "1.jpg", 1)
+    with pytest.raises(ImageryError, match="does not fit") as caught:
+        open_images(table)
+    assert "several images have: 1 (1.jpg)" in caught.value.details
+
+
+def test_a_table_in_another_encoding_is_refused(table):
+    (table / "labels.csv").write_bytes(MULTI.replace("trees", "Bäume").encode("latin-1"))
+    with pytest.raises(ImageryError, match="cannot be read") as caught:
+        open_images(table)
+    assert "UTF-8" in caught.value.hint
 
 
 def test_images_in_one_folder_have_no_classes(tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from quadrat.core.defaults import default_learner
 from quadrat.core.errors import LearningError, ProjectError, UsageError
 from quadrat.core.metrics import scores, uncertainty
 from quadrat.core.models import Choice
@@ -66,7 +67,7 @@ def test_what_a_round_was_asked_with_is_recorded(job):
     assert (record.strategy, record.seed, record.budget) == ("mcfps", 9, 4)
     assert record.parameters["neighbours"] == 5
     assert record.parameters["passes"] == 10
-    assert record.metrics["learner"] == "linear"
+    assert record.metrics["learner"] == default_learner("single").name
     assert record.metrics["learner_parameters"]["epochs"] == 100
     assert record.encoder == "statistics"
 

@@ -304,6 +304,14 @@ def test_images_without_classes_are_refused(tmp_path):
         open_dataset(make_table(tmp_path / "one", "filename,a\n0.png,1\n1.png,1\n2.png,0\n3.png,1\n"))
 
 
+def test_an_image_beside_the_folders_of_classes_is_no_class_of_its_own(folder):
+    save_picture(folder / "overview.png", 1)
+    save_picture(folder / "legend.png", 2)
+    with pytest.raises(UsageError, match=r"2 images of .* beside the folders") as caught:
+        open_dataset(folder)
+    assert "overview.png" in caught.value.details
+
+
 def test_empty_folders_and_tables_that_do_not_fit_are_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageryError, match="no images"):

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
+from quadrat.core.defaults import default_learner
 from quadrat.core.errors import Cancelled, LearningError, UsageError
 from quadrat.core.learners.base import Run, Task
 from quadrat.core.learners.registry import fit
 from quadrat.core.metrics import scores
-from quadrat.core.models import Choice, learner_for
+from quadrat.core.models import Choice
 from quadrat.core.monitor import Monitor
 from quadrat.core.pool import open_pool
 from quadrat.core.project.answers import current_answers
@@ -38,7 +39,7 @@ def test_a_run_asks_what_a_project_asks(tmp_path, strategy):
     mode = "single" if "single" in STRATEGIES.find(strategy).modes else "multi"
     project, scene = ready_project(tmp_path, mode, validation=0.0)
     with project:
-        learner = replace(learner_for(strategy), parameters={"epochs": 8})
+        learner = replace(default_learner(mode, strategy), parameters={"epochs": 8})
         dataset, vectors, split = as_archive(project, scene, mode)
         plan = Plan(strategy, learner, budget=5, rounds=4, seed=3)
         rounds = asked_in(plan, dataset, vectors, split)

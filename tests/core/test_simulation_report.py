@@ -18,13 +18,15 @@ from quadrat.core.simulation.experiments.projection import PROJECTION
 from quadrat.core.simulation.plan import COLUMNS, Plan, RoundResult
 from quadrat.core.simulation.record import keep_record
 from quadrat.core.simulation.report import write_report
+from quadrat.core.simulation.report.figures import Bar, draw_points
 from quadrat.core.simulation.report.protocol import MEANINGS
+from quadrat.core.simulation.report.wording import seconds
 from quadrat.core.simulation.results import join_runs, learner_label, run_file, strategy_label, write_run
 from quadrat.core.simulation.splits import split
 
 NAN = math.nan
 CLASSES = ("Sea | Lake", "<b>Forest</b>", "Annual & permanent crop", "Highway_*new*")
-LINEAR = Choice()
+LINEAR = Choice("linear")
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
 
@@ -428,6 +430,33 @@ def test_suggestions_to_stop_are_judged(tmp_path):
     assert "In 10 of 10 runs it was suggested to stop; of 10 suggestions that can be judged" in text
     assert "They save 320 labels on average" in text
     assert "of 100 rounds" in text
+
+
+def test_pictures_of_several_learners_say_of_which_they_are(tmp_path):
+    plans = plans_for(("random", "margin"), learners=(LINEAR, Choice("hidden")))
+    results_in(tmp_path / "results", dataset_of("single"), plans)
+    text = write_report([tmp_path / "results"], tmp_path / "report").markdown.read_text(encoding="utf-8")
+    captions = re.findall(r"^(.*)ccuracy less that of random: mean and 95 % interval", text, re.MULTILINE)
+    assert sorted(captions) == ["Hidden: a", "Linear: a"]
+
+
+def test_differences_are_drawn_in_percentage_points_and_shares_in_percent(tmp_path):
+    bars = [Bar("margin", 0.021, (-0.052, 0.094))]
+    for name, options in (("share", {}), ("difference", {"at": 0.0})):
+        draw_points([("", bars)], "accuracy", [tmp_path / f"{name}.svg"], **options)
+    ticks = {
+        file.stem: re.findall(r"<!-- ([−\d. %]+) -->", file.read_text(encoding="utf-8")) for file in tmp_path.iterdir()
+    }
+    assert "5 %" in ticks["share"]
+    assert "5" in ticks["difference"]
+    assert not any("%" in tick for tick in ticks["difference"])
+
+
+@pytest.mark.parametrize(
+    ("duration", "text"), [(0.0, "0.000"), (0.0004, "< 0.001"), (0.0123, "0.012"), (7.254, "7.25"), (NAN, "–")]
+)
+def test_what_took_any_time_never_took_none(duration, text):
+    assert seconds(duration) == text
 
 
 def test_every_column_of_the_table_is_explained():

@@ -13,10 +13,17 @@ from filelock import FileLock
 from quadrat.core.errors import Cancelled, QuadratError, UsageError
 from quadrat.core.models import Choice
 from quadrat.core.monitor import Monitor
-from quadrat.core.simulation.asked import make_learners, make_plans, parse_numbers, parse_seeds, variants_of
+from quadrat.core.simulation.asked import (
+    check_asked,
+    make_learners,
+    make_plans,
+    parse_numbers,
+    parse_seeds,
+    variants_of,
+)
 from quadrat.core.simulation.experiments import EXPERIMENTS
 from quadrat.core.simulation.plan import COLUMNS, Plan
-from quadrat.core.simulation.record import read_record
+from quadrat.core.simulation.record import check_record, read_record
 from quadrat.core.simulation.results import plan_key, read_results, run_file
 from quadrat.core.simulation.runs import run_all
 from quadrat.core.simulation.shared import MappedTiles, keeper_of, map_tiles
@@ -123,13 +130,24 @@ def test_a_folder_holds_one_dataset_one_encoder_and_one_split(tmp_path):
     for change, words in (
         ((replace(dataset, fingerprint="other", name="lake"), vectors, split), ("another dataset", "lake")),
         ((dataset, replace(vectors, key="other", encoder="statistics"), split), ("another encoder", "statistics")),
+        ((dataset, replace(vectors, key="other"), split), ("another encoder", "the same name, with other weights")),
         ((dataset, vectors, make_split(validation=20)), ("another split", "20 now")),
+        ((dataset, vectors, make_split(seed=2)), ("another split", "other tiles")),
     ):
         with pytest.raises(UsageError) as refusal:
             run_all(*change, PLANS[:1], tmp_path)
+        with pytest.raises(UsageError, match=words[0]):
+            check_record(tmp_path, change[0], change[1].encoder, change[1].key, change[2])
         assert words[0] in refusal.value.message
         assert words[1] in refusal.value.details
         assert "--out" in refusal.value.hint
+
+
+def test_of_another_dataset_no_more_is_said_than_that(tmp_path):
+    run(tmp_path, PLANS[:1])
+    other = make_archive(200)
+    with pytest.raises(UsageError, match=r"with another dataset\.$"):
+        run_all(*other, make_split(200), PLANS[:1], tmp_path)
 
 
 def test_two_commands_do_not_work_in_one_folder(tmp_path):
@@ -248,6 +266,30 @@ def test_what_makes_no_sense_is_refused(ask):
     with pytest.raises(UsageError) as refusal:
         ask()
     assert refusal.value.hint
+
+
+@pytest.mark.parametrize(
+    ("experiment", "wanted", "parameters", "said"),
+    [
+        (None, {"strategies": ("margni",)}, {}, "margni"),
+        (None, {"initial_by": "randm"}, {}, "randm"),
+        (None, {"strategies": ("mcfps",)}, {"passes": "many"}, "passes"),
+        (None, {"strategies": ("random",)}, {"passes": 3}, "passes"),
+        ("paper1", {"strategies": ("cvirs",)}, {}, "cvirs"),
+        ("paper2-finetuned", {"device": "cpu"}, {}, "GPU"),
+    ],
+)
+def test_what_no_dataset_makes_right_is_refused_before_one_is_opened(experiment, wanted, parameters, said):
+    with pytest.raises(UsageError) as refusal:
+        check_asked(None if experiment is None else EXPERIMENTS.find(experiment), wanted, parameters)
+    assert said in f"{refusal.value.message} {refusal.value.hint}"
+    assert "It has no" not in refusal.value.hint
+
+
+def test_what_suits_one_kind_of_dataset_is_not_refused_before_it_is_known():
+    check_asked(None, {"strategies": ("cvirs",)}, {})
+    check_asked(None, {"strategies": ("mcfps",)}, {"passes": 3})
+    check_asked(EXPERIMENTS.find("paper2"), {}, {})
 
 
 def test_images_in_a_file_are_those_of_the_dataset(tmp_path):

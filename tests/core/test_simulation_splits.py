@@ -1,13 +1,16 @@
 """Which rows may be asked and which test: disjoint, the same for a seed, and no class vanishes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quadrat.core.errors import UsageError
+from quadrat.core.monitor import Monitor
 from quadrat.core.simulation.dataset import Dataset
-from quadrat.core.simulation.splits import MOST_REMOVED, split, thinned
+from quadrat.core.simulation.splits import MOST_REMOVED, Split, check_split, split, thinned
 from quadrat.core.splits import held_out
 
 
@@ -155,3 +158,21 @@ def test_unknown_variants_are_refused(variant):
 def test_shares_of_a_class_mean_nothing_where_a_tile_has_several():
     with pytest.raises(UsageError, match="several classes"):
         thinned(np.zeros((4, 2), int), np.arange(4), 2, "unbalanced-1")
+
+
+def test_a_class_that_the_split_takes_from_the_pool_is_refused_or_told_of():
+    heard = []
+    monitor = Monitor(remark=lambda level, text: heard.append((level, text)))
+    nothing = np.zeros(0, np.int64)
+    even, odd = np.arange(0, 8, 2), np.arange(1, 8, 2)
+    with pytest.raises(UsageError, match="no tile of b in the pool") as caught:
+        check_split(dataset(8), Split(even, odd, nothing), monitor)
+    assert "--split-seed" in caught.value.hint
+    sets = replace(dataset(8), mode="multi", targets=np.eye(2, dtype=np.int64)[np.arange(8) % 2])
+    check_split(sets, Split(even, odd, nothing), monitor)
+    assert [level for level, _ in heard] == ["warning", "warning"]
+    assert "no tile of b in the pool" in heard[0][1]
+    assert "No test tile has the class a" in heard[1][1]
+    heard.clear()
+    check_split(dataset(8), Split(np.arange(4), np.arange(4, 8), nothing), monitor)
+    assert not heard

@@ -76,7 +76,7 @@ def test_programs_get_the_same_as_json():
     one = json.loads(run("strategies", "bald+clustering", "--json", "--quiet").splitlines()[-1])["strategies"]
     assert one[0]["parameters"] == {"multiple": 3, "passes": 10}
     assert one[0]["limits"] == {"multiple": "at least 1", "passes": "at least 2"}
-    assert {found["default"], found["cold_start"]} <= {item["name"] for item in found["strategies"]}
+    assert {*found["default"].values(), found["cold_start"]} <= {item["name"] for item in found["strategies"]}
 
 
 @pytest.mark.parametrize(

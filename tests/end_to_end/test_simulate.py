@@ -9,11 +9,16 @@ import sys
 import numpy as np
 import psutil
 import pytest
+from filelock import FileLock
 from PIL import Image
 from typer.testing import CliRunner
 
 from quadrat.core.cli import app
-from quadrat.core.simulation.experiments import EXPERIMENTS
+from quadrat.core.errors import LearningError
+from quadrat.core.monitor import Monitor
+from quadrat.core.simulation.conduct import Source, conduct
+from quadrat.core.simulation.experiments import EXPERIMENTS, Experiment, Setting
+from quadrat.core.simulation.experiments.studies import Study
 
 from .test_command_line import ENVIRONMENT, run_json
 from .test_killed import Engine
@@ -141,6 +146,74 @@ def test_results_of_something_else_are_not_mixed_in(home, here, changed, says):
 def test_what_cannot_be_done_is_said_at_once(home, here, arguments, status, says):
     assert says in here("simulate", *arguments, "--out", "refused", *ENCODER, status=status)
     assert not (home / "refused" / "rounds.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--strategy", "margni", *ENCODER], "margni"),
+        (["--encoder", "statistik"], "statistik"),
+        (["--experiment", "paper2-finetuned", "--device", "cpu"], "GPU"),
+    ],
+)
+def test_what_is_not_known_is_said_before_images_are_looked_at(home, here, arguments, says):
+    assert says in here(
+        "simulate", "nowhere", "--out", "unknown", *arguments, status=1 if "--encoder" in arguments[0] else 2
+    )
+
+
+def test_what_cannot_be_done_is_said_before_tiles_are_embedded(home, here):
+    here("simulate", "images", "--out", "early", "--encoder", "quadrat-rgb", "--budget", "60", status=2)
+    assert not list((home / "early").rglob("*.npy"))
+    here(
+        "simulate",
+        "images",
+        "--out",
+        "undisturbed",
+        *SMALL[2:],
+        "--vectors",
+        "early",
+        "--encoder",
+        "quadrat-rgb",
+        status=2,
+    )
+    assert not list((home / "early").rglob("*.npy"))
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused_first(home, here):
+    (home / "file").write_text("")
+    said = here("simulate", "nowhere", "--out", "file", *SMALL, status=2)
+    assert "cannot be written to" in said
+    assert "--out" in said
+    assert "no results" in here("report", "file", "--out", "again", status=2)
+
+
+def test_no_other_command_works_in_the_folder_from_the_first_to_the_last_step(home, here):
+    (home / "locked").mkdir()
+    with FileLock(home / "locked" / ".lock"):
+        assert "at work" in here("simulate", "nowhere", "--out", "locked", *SMALL, status=2)
+
+
+def test_a_study_that_cannot_be_made_does_not_lose_the_report(home):
+    def fail(material):
+        raise LearningError("60 tiles are too few.")
+
+    experiment = Experiment(
+        "few",
+        "Few tiles",
+        "Runs that can be made, and a study that cannot.",
+        lambda setting: list(setting.plans(setting.pairs(("random",)))),
+        Setting(budgets=(6,), rounds=1, seeds=(0,)),
+        baseline={"strategy": "random"},
+        studies=(Study("too-few", "Too few", "A study of more tiles.", fail),),
+    )
+    heard = []
+    source = Source(str(home / "images"), home / "few" / "vectors", encoders=("statistics",))
+    monitor = Monitor(remark=lambda level, text: heard.append(text))
+    done = conduct(source, home / "few", experiment, monitor=monitor)
+    assert len(done.results) == 1
+    assert done.report.html.is_file()
+    assert any("Too few" in text and "60 tiles" in text for text in heard)
 
 
 def test_damaged_images_are_listed_and_skipped_only_if_asked_to(home, here):

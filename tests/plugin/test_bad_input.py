@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from qgis.core import QgsApplication, QgsProject, QgsRasterLayer, QgsVectorLayer
-from qgis.PyQt.QtCore import Qt, QTimer
+from qgis.PyQt.QtCore import QEvent, Qt, QTimer
 from qgis.PyQt.QtTest import QTest
 from qgis.PyQt.QtWidgets import QApplication, QStyle, QStyleOptionTab
 
@@ -26,6 +26,7 @@ from quadrat.plugin.dock import PANELS
 from quadrat.plugin.labeling import overlay
 from quadrat.plugin.panels.imagery import ImageryPanel
 from quadrat.plugin.panels.label import LabelPanel
+from quadrat.plugin.panels.query import QueryPanel
 
 from .projects import CLASSES, ROOT, make_scene
 from .waiting import wait_until
@@ -109,6 +110,16 @@ def test_ten_times_loaded_while_labelling_and_working_nothing_is_left(seat, read
         wait_until(lambda: not QgsApplication.taskManager().activeTasks(), "the tasks to end")
         assert traces(seat.window) == before
     assert len(seat.answers(ready.path)) >= 8
+
+
+def test_the_plugin_may_go_while_a_number_is_being_typed(seat, ready_project):
+    seat.plugin.open_project(ready_project().path)
+    panel = seat.panel(QueryPanel)
+    panel.budget.setFocus()
+    panel.budget.selectAll()
+    QTest.keyClicks(panel.budget, "12")
+    seat.plugin.unload()
+    QApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)  # where QGIS crashed
 
 
 def test_the_window_with_the_details_is_gone_when_it_is_closed(seat):

@@ -15,8 +15,9 @@ from itertools import product
 from typing import Any
 
 from ...catalogue import Mode
+from ...defaults import default_learner
 from ...errors import UsageError
-from ...models import Choice, learner_for
+from ...models import Choice
 from ...strategies.registry import STRATEGIES
 from ..plan import BALANCED, Plan
 from .studies import Study
@@ -88,7 +89,11 @@ class Setting:
         Without any learners a query function has the one with which it was published, else the default.
         """
         wanted = self.learners or tuple(learners)
-        return [(strategy, learner) for strategy in self.chosen(own) for learner in wanted or (learner_for(strategy),)]
+        return [
+            (strategy, learner)
+            for strategy in self.chosen(own)
+            for learner in wanted or (default_learner(self.mode, strategy),)
+        ]
 
 
 @dataclass(frozen=True)

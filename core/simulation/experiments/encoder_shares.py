@@ -19,7 +19,7 @@ from ...encoders.registry import PREFERRED, find_network
 from ...encoders.spec import EncoderSpec, save_encoder
 from ...errors import EncoderError, LearningError
 from ...learners.base import Run, Task
-from ...learners.registry import DEFAULT_LEARNER, fit
+from ...learners.registry import fit
 from ...metrics import scores
 from ...monitor import Monitor
 from ...project.scores import main_score
@@ -29,6 +29,7 @@ from .studies import Findings, Material, Study
 
 SHARES = (0.02, 0.05, 0.1, 1.0)
 DRAWS = 5
+LINEAR = "linear"
 UNTRAINED = "untrained"
 _FITTING = 0.6
 """From here on heads are fitted; before, tiles are embedded."""
@@ -49,7 +50,7 @@ def _make(material: Material) -> Findings:
         "shares": list(SHARES),
         "labels": counts,
         "draws": DRAWS,
-        "learner": DEFAULT_LEARNER,
+        "learner": LINEAR,
         "tested": len(material.test),
         "encoders": rows,
     }
@@ -117,7 +118,7 @@ def _score(material: Material, vectors: Vectors, count: int, seed: int, monitor:
     dataset, test = material.dataset, material.test
     rows = np.sort(np.random.default_rng(seed).permutation(material.pool)[:count])
     task = Task(vectors.matrix, rows, dataset.targets[rows], dataset.n_classes, dataset.mode)
-    head = fit(DEFAULT_LEARNER, task, Run(seed, device=material.device, monitor=monitor)).head
+    head = fit(LINEAR, task, Run(seed, device=material.device, monitor=monitor)).head
     probabilities = head.predict(vectors.matrix, test, monitor=monitor)
     return scores(probabilities, dataset.targets[test], dataset.mode)[main_score(dataset.mode)]
 
@@ -127,5 +128,6 @@ ENCODER_SHARES = Study(
     "Encoders by the share of labels",
     "A linear model on untrained, supervised and self-supervised vectors, with 2, 5, 10 and 100 % of the labels.",
     _make,
+    version=2,
     uses_encoders=True,
 )

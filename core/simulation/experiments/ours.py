@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from ...defaults import default_strategy
 from ...models import Choice
-from ...rounds import DEFAULT_STRATEGY
 from ...strategies.registry import COLD_START, STRATEGIES
 from ..plan import Plan
 from .base import Experiment, Setting
 
+LINEAR = Choice("linear")
 SEMI_SUPERVISED = Choice("semi_supervised")
 BEGINNERS = ("random", "kmeans", "typiclust", "max_herding", "prob_cover", "osal")
 """Query functions that can choose without any label. ``fps`` needs one: asked for none, the cold start chooses."""
 LEARNERS = (
-    Choice(),
+    LINEAR,
     SEMI_SUPERVISED,
     *(Choice("semi_supervised", {"worth": worth}) for worth in (20.0, 40.0, 160.0)),
     Choice("hidden"),
@@ -25,24 +26,24 @@ LEARNERS = (
 
 
 def _begin(setting: Setting) -> list[Plan]:
-    return list(setting.plans(setting.pairs(BEGINNERS, (Choice(), SEMI_SUPERVISED))))
+    return list(setting.plans(setting.pairs(BEGINNERS, (LINEAR, SEMI_SUPERVISED))))
 
 
 def _ask(setting: Setting) -> list[Plan]:
     every = tuple(entry.name for entry in STRATEGIES.entries())
-    return list(setting.plans(setting.pairs(every, (Choice(), SEMI_SUPERVISED))))
+    return list(setting.plans(setting.pairs(every, (LINEAR, SEMI_SUPERVISED))))
 
 
 def _learn(setting: Setting) -> list[Plan]:
-    return list(setting.plans(setting.pairs(("random", DEFAULT_STRATEGY), LEARNERS)))
+    return list(setting.plans(setting.pairs(("random", default_strategy(setting.mode)), LEARNERS)))
 
 
 def _spend(setting: Setting) -> list[Plan]:
-    return list(setting.plans(setting.pairs((DEFAULT_STRATEGY,))))
+    return list(setting.plans(setting.pairs((default_strategy(setting.mode),))))
 
 
 def _stop(setting: Setting) -> list[Plan]:
-    return list(setting.plans(setting.pairs((DEFAULT_STRATEGY, "random"))))
+    return list(setting.plans(setting.pairs((default_strategy(setting.mode), "random"))))
 
 
 _SETTING = Setting(goal=0.9)

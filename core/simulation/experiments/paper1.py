@@ -10,7 +10,8 @@ the function alone. To see what the learner is worth, name one for all: ``--lear
 
 from __future__ import annotations
 
-from ...models import Choice, learner_for
+from ...defaults import default_learner
+from ...models import Choice
 from ...strategies.registry import STRATEGIES
 from ..plan import BALANCED, Plan
 from .base import Experiment, Setting
@@ -18,6 +19,7 @@ from .encoder_shares import ENCODER_SHARES
 from .one_shot import ONE_SHOT
 from .projection import PROJECTION
 
+LINEAR = Choice("linear")
 OF_THE_PAPER = ("random", "fps", "osal", "mcfps", "mcfps:paper")
 VARIANTS = (BALANCED, *(f"unbalanced-{number}" for number in (1, 2, 3, 4)))
 
@@ -32,7 +34,9 @@ def _plans(setting: Setting) -> list[Plan]:
     if setting.learners:
         return list(setting.plans(setting.pairs(strategies())))
     # A preset is a publication, learner and all; a function for itself is compared on the learner of all others.
-    pairs = [(name, learner_for(name) if ":" in name else Choice()) for name in setting.chosen(strategies())]
+    pairs = [
+        (name, default_learner(setting.mode, name) if ":" in name else LINEAR) for name in setting.chosen(strategies())
+    ]
     return list(setting.plans(pairs))
 
 

@@ -12,12 +12,13 @@ the hidden layer that they are registered with; random runs with it too, or ther
 
 from __future__ import annotations
 
-from ...models import Choice, learner_for
+from ...models import Choice
 from ...strategies.registry import STRATEGIES
 from ..plan import Plan
 from .base import Experiment, Setting
 
 OF_THE_PAPER = ("random", "ll", "tpd", "mge", "ll+clustering", "tpd+clustering", "mge+clustering")
+LINEAR = Choice("linear")
 WARM = Choice("linear", {"warm": True})
 HIDDEN = Choice("hidden")
 FINETUNED = Choice("finetune:paper")
@@ -34,9 +35,9 @@ def _frozen(setting: Setting) -> list[Plan]:
     if setting.learners:
         return list(setting.plans(setting.pairs(strategies())))
     chosen = setting.chosen(strategies())
-    pairs = [(name, Choice()) for name in chosen]
+    pairs = [(name, LINEAR) for name in chosen]
     pairs += [(name, WARM) for name in chosen if name in OF_THE_PAPER]
-    if hidden := [name for name in chosen if learner_for(name) == HIDDEN]:
+    if hidden := [name for name in chosen if STRATEGIES.find(name).learner == HIDDEN.name]:
         pairs += [(name, HIDDEN) for name in chosen if name in ("random", *hidden)]
     return list(setting.plans(pairs))
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ...rounds import DEFAULT_STRATEGY
+from ...catalogue import label_mode
+from ...defaults import default_strategy
 from ..evidence import Comparison, LabelsTo, Measure, Series, ranking
 from ..plan import RoundResult
 from ..series import Run, runs_of
@@ -67,14 +68,15 @@ def _field(title: str, results: Sequence[RoundResult]) -> Field:
 
 def baselines(material: Material) -> list[Mapping[str, Any]]:
     """What lines are compared with: the experiment's own baseline, random, the default query function."""
-    wanted: list[Mapping[str, Any]] = [{"strategy": RANDOM}, {"strategy": DEFAULT_STRATEGY}]
+    usual = default_strategy(label_mode(material.mode))
+    wanted: list[Mapping[str, Any]] = [{"strategy": RANDOM}, {"strategy": usual}]
     if material.experiment is not None:
         own = material.experiment.baseline
         wanted = [own, *(each for each in wanted if each["strategy"] != own.get("strategy"))]
     strategies = {line.strategy for line in material.lines}
     if len(strategies) < 3:
         # Of two functions each difference would be shown twice.
-        wanted = [each for each in wanted if each.get("strategy") != DEFAULT_STRATEGY]
+        wanted = [each for each in wanted if each.get("strategy") != usual]
     return [each for each in wanted if _occurs(each, material.lines)]
 
 
@@ -125,13 +127,16 @@ def _pictures(
             kind = namer(bases)(base)
             panel = (place_of(field, base, bases), _bars([each for each in found if each.b == base]))
             panels.setdefault(kind, []).append(panel)
-    rows = [each[start : start + 3] for each in panels.values() for start in range(0, len(each), 3)]
-    for number, row in enumerate(rows, start=1):
+    rows = [(kind, each[start : start + 3]) for kind, each in panels.items() for start in range(0, len(each), 3)]
+    for number, (kind, row) in enumerate(rows, start=1):
+        # One baseline needs no name but the words for it; of several, each panel has the name of its own.
+        where = f"{kind}: " if len(panels) > 1 else ""
         yield Picture(
             material.file(f"differences-{number}"),
-            f"{capital(material.score)} less that of {baseline_words(baseline)}: mean and 95 % interval over pairs.",
+            f"{capital(where)}{material.score if where else capital(material.score)} less that of "
+            f"{baseline_words(baseline)}: mean and 95 % interval over pairs.",
             "Differences with intervals; the figures are in the tables below.",
-            partial(draw_points, row, f"{material.score}, difference", at=0.0),
+            partial(draw_points, row, f"{material.score}, difference in percentage points", at=0.0),
         )
 
 

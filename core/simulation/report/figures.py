@@ -121,7 +121,10 @@ def draw_bars(panels: Sequence[tuple[str, Sequence[Bar]]], x: str, files: Sequen
 def draw_points(
     panels: Sequence[tuple[str, Sequence[Bar]]], x: str, files: Sequence[Path], *, at: float | None = None
 ) -> None:
-    """As :func:`draw_bars`, for shares of which the differences matter: points, not from 0; ``at`` is a level."""
+    """As :func:`draw_bars`, for shares of which the differences matter: points, not from 0.
+
+    With ``at`` they are differences already, from that level, and shown in percentage points.
+    """
     with _look():
         figure, axes = _rows_figure(panels)
         for axis, (title, bars) in zip(axes, panels, strict=True):
@@ -132,7 +135,7 @@ def draw_points(
                 _draw_spread(axis, row, bar, colour)
                 axis.plot(bar.value, row, marker="D" if bar.plain else "o", color=colour, markersize=6, zorder=4)
             _name_rows(axis, title, bars, x)
-            _percent(axis.xaxis)
+            _percent(axis.xaxis, " %" if at is None else "")
         save(figure, files)
 
 
@@ -232,12 +235,12 @@ def _name_rows(axis: Any, title: str, bars: Sequence[Bar], x: str) -> None:
     axis.grid(visible=False, axis="y")
 
 
-def _percent(axis: Any) -> None:
+def _percent(axis: Any, unit: str = " %") -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     axis.set_major_formatter(
-        FuncFormatter(lambda share, _: f"{round(100 * share, 1):g} %".replace("-", "\N{MINUS SIGN}"))
+        FuncFormatter(lambda share, _: f"{round(100 * share, 1):g}{unit}".replace("-", "\N{MINUS SIGN}"))
     )
 
 

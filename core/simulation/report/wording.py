@@ -26,7 +26,9 @@ def points(difference: float | None) -> str:
 
 def seconds(duration: float | None) -> str:
     """Three decimals below a second, else two."""
-    return NOTHING if duration is None or math.isnan(duration) else f"{duration:.{3 if duration < 1 else 2}f}"
+    if duration is None or math.isnan(duration):
+        return NOTHING
+    return "< 0.001" if 0 < duration < 0.001 else f"{duration:.{3 if duration < 1 else 2}f}"
 
 
 def whole(count: float | None) -> str:
