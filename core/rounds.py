@@ -129,7 +129,7 @@ def query(
     strategy = strategy or default_strategy(label_mode(project.mode))
     entry = STRATEGIES.find(strategy)
     settings = STRATEGIES.settings(entry, parameters or {})
-    named, learner = learner is not None, learner or default_learner(label_mode(project.mode), strategy)
+    named, learner = learner is not None, learner or default_learner(strategy)
     learnt_with = {"learner": learner.name, "learner_parameters": learner.settings(), "learner_named": named}
     pool = pool or open_pool(project)
     STRATEGIES.check_mode(entry, pool.mode)
@@ -193,7 +193,7 @@ def latest_learner(project: Project) -> Choice:
     """
     latest = next((item for item in reversed(rounds(project)) if item.strategy != VALIDATION_SAMPLE), None)
     if latest is None or not latest.metrics.get("learner_named"):
-        return default_learner(label_mode(project.mode))
+        return default_learner()
     return Choice(latest.metrics["learner"], latest.metrics["learner_parameters"])
 
 

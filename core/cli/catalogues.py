@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -23,12 +23,6 @@ Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Explain this
 Mode = Annotated[str | None, typer.Option(help="Only those for single-label or multi-label projects: single or multi.")]
 
 
-def _by_mode(default: Callable[[Any], str]) -> str:
-    """The default for one class a tile, and that for several where it is another."""
-    one, several = default("single"), default("multi")
-    return one if one == several else f"{one} (where a tile may have several classes: {several})"
-
-
 @speaking
 def strategies(console: Console, name: Name = None, mode: Mode = None) -> None:
     """List the query functions, or explain one."""
@@ -38,8 +32,10 @@ def strategies(console: Console, name: Name = None, mode: Mode = None) -> None:
     found = _found(STRATEGIES, name, mode)
     if name is None:
         console.say(_table(found, "asks for"))
-        console.say(f"{_by_mode(default_strategy)} chooses if you name none.")
-        console.say(f"{COLD_START} chooses while there is nothing to learn from.")
+        console.say(
+            f"If you name none, {default_strategy('single')} chooses, and {default_strategy('multi')} where a tile may "
+            f"have several classes; {COLD_START} while there is nothing to learn from."
+        )
         console.say("More on one of them: quadrat strategies NAME")
     else:
         (only,) = found
@@ -63,15 +59,11 @@ def learners(console: Console, name: Name = None, mode: Mode = None) -> None:
     found = _found(LEARNERS, name, mode)
     if name is None:
         console.say(_table(found, "what it is"))
-        console.say(
-            f"{_by_mode(lambda mode: default_learner(mode).name)} learns if you name none. "
-            "More on one of them: quadrat learners NAME"
-        )
+        console.say(f"{default_learner().name} learns if you name none. More on one of them: quadrat learners NAME")
     else:
         (only,) = found
         console.say(_in_full(only, "l", [("looks at", "tiles" if only.needs_pixels else "embeddings")]))
-    defaults = {mode: default_learner(mode).name for mode in MODES}
-    console.result({"default": defaults, "learners": [facts(item) for item in found]})
+    console.result({"default": default_learner().name, "learners": [facts(item) for item in found]})
 
 
 def _found(catalogue: Catalogue[E], name: str | None, mode: str | None) -> list[E]:

@@ -192,7 +192,7 @@ class QueryPanel(Panel):
         names = [item["name"] for item in offers.get("strategies", ())]
         self.strategy.clear()
         for name in sorted(names or [chosen], key=lambda name: name != default):
-            self.strategy.addItem(f"{name} (recommended)" if name == default else name, name)
+            self.strategy.addItem(f"{name} (recommended)" if name == default else name or "recommended", name)
         for index in range(self.strategy.count()):
             offer = self._offer(self.strategy.itemData(index))
             self.strategy.setItemData(index, _about(offer), Qt.ItemDataRole.ToolTipRole)

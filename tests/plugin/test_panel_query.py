@@ -98,6 +98,12 @@ def test_a_learner_is_chosen_by_hand_and_learns_from_then_on(panel, bench, ready
     assert (asked.metrics["learner"], asked.metrics["learner_named"]) == ("hidden", True)
 
 
+def test_where_a_tile_may_have_several_classes_others_are_recommended(panel, bench, ready_project):
+    opened(panel, bench, ready_project("multi", budget=0).path)
+    assert panel.strategy.currentText() == "uherding (recommended)"
+    assert panel.learner.currentText() == "linear (default)"
+
+
 def test_it_says_that_farthest_points_need_a_first_label(panel, bench, ready_project):
     opened(panel, bench, ready_project(budget=0).path)
     for name, waits in (("fps", True), ("typiclust", False), ("bald", True)):
@@ -173,10 +179,11 @@ def test_a_list_that_does_not_come_can_be_asked_for_again(panel, bench, ready_pr
     bench.engine.use_interpreter(tmp_path / "no python")
     panel.refresh()
     wait_until(lambda: panel.list_note.said, "the reason")
-    assert panel.strategy.currentData() == "margin"
+    assert panel.strategy.currentText() == "recommended"
     bench.engine.use_interpreter(None)
     click(panel.list_button)
     wait_until(lambda: panel.summary.said, "the query functions")
+    assert panel.strategy.currentText() == "margin (recommended)"
     assert panel.list_note.isHidden()
     assert panel.list_button.isHidden()
 
