@@ -98,7 +98,7 @@ def simulate(
         list[str] | None,
         typer.Option(
             help="A query function; repeatable.",
-            show_default=f"random and margin, or {_BY_EXPERIMENT}",
+            show_default=f"random and the default one, or {_BY_EXPERIMENT}",
             rich_help_panel=_RUNS,
         ),
     ] = None,
