@@ -18,7 +18,6 @@ from .architectures import file_sha256
 from .errors import LearningError
 from .kernels import Device, Floats
 from .kernels.memory import sparing
-from .learners import calibration
 from .learners.base import Fitted, Pixels, Run, Task
 from .learners.registry import LEARNERS
 from .learners.registry import fit as fit_learner
@@ -92,20 +91,19 @@ def calibrated(
     The temperature is found by cross-validation on the training labels, and kept with the model. Learners for which
     that would take too long stay as they are.
     """
-    learner = LEARNERS.find(model.choice.name)
-    if not learner.folds:
-        return model
     files = _files(project)
     known = files.load(model.key, device)
     temperature = known[1] if known is not None else None
     if temperature is None:
-        task = _task(project, pool, model.choice, files, monitor)
-
-        def cross_validated(where: Device) -> float:
-            run = Run(seed, None, where, monitor)
-            return calibration.temperature(model.choice.name, task, run, learner.folds, model.choice.parameters)
-
-        temperature = sparing(cross_validated, device, monitor)
+        temperature = models.temperature_of(
+            model.choice,
+            lambda: _task(project, pool, model.choice, files, monitor),
+            seed=seed,
+            device=device,
+            monitor=monitor,
+        )
+        if temperature is None:
+            return model
         files.set_temperature(model.key, temperature)
     return model.at(temperature)
 

@@ -14,7 +14,8 @@ from typing import Any
 from .catalogue import Mode
 from .kernels import Device, Floats, Indices, Rows
 from .kernels.memory import sparing
-from .learners.base import Fitted
+from .learners import calibration
+from .learners.base import Fitted, Run, Task
 from .learners.registry import LEARNERS
 from .monitor import SILENT, Monitor
 from .strategies.base import Predictions
@@ -69,6 +70,24 @@ class Model:
     def at(self, temperature: float) -> Model:
         """The same model, which divides its logits by ``temperature``."""
         return replace(self, fitted=replace(self.fitted, head=replace(self.fitted.head, temperature=temperature)))
+
+
+def temperature_of(
+    choice: Choice, make_task: Callable[[], Task], *, seed: int, device: Device, monitor: Monitor = SILENT
+) -> float | None:
+    """The temperature at which a learner's probabilities are as often right as they say, by cross-validation.
+
+    None for learners for which that would take too long; then no task is made, which for these means reading pixels.
+    """
+    folds = LEARNERS.find(choice.name).folds
+    if not folds:
+        return None
+    task = make_task()
+
+    def cross_validated(where: Device) -> float:
+        return calibration.temperature(choice.name, task, Run(seed, None, where, monitor), folds, choice.parameters)
+
+    return sparing(cross_validated, device, monitor)
 
 
 def predictions(

@@ -20,10 +20,9 @@ import numpy as np
 
 from ..errors import UsageError
 from ..kernels import Device, Floats, Indices, Rows, column_moments, finite_rows, sparing
-from ..learners import calibration
 from ..learners.base import Arrays, Fitted, Keep, Run, Task, make_anew
 from ..learners.registry import LEARNERS, fit
-from ..models import Model, predictions
+from ..models import Model, predictions, temperature_of
 from ..monitor import SILENT, Monitor
 from ..project.stopping import Checked, advise
 from ..strategies.base import NO_ROWS, Pool, Predictions, Selection, without
@@ -292,15 +291,8 @@ class _Run:
     def _calibrated(self, model: Model, task: Task, monitor: Monitor) -> Floats:
         """Probabilities (P, C) that are as often right as they say, as :func:`..fitting.calibrated` has them."""
         plan, quiet = self.ground.plan, Monitor(is_cancelled=monitor.is_cancelled)
-        folds = LEARNERS.find(plan.learner.name).folds
-        if not folds:
-            return model.predict(monitor=quiet)
-
-        def cross_validated(where: Device) -> float:
-            run = Run(plan.seed, None, where, quiet)
-            return calibration.temperature(plan.learner.name, task, run, folds, plan.learner.parameters)
-
-        return model.at(sparing(cross_validated, self.ground.device, quiet)).predict(monitor=quiet)
+        found = temperature_of(plan.learner, lambda: task, seed=plan.seed, device=self.ground.device, monitor=quiet)
+        return (model if found is None else model.at(found)).predict(monitor=quiet)
 
     def _result(self, number: int, chosen_by: str, before: Predictions | None, monitor: Monitor) -> RoundResult:
         """The row of the round; the times are filled in by the caller."""

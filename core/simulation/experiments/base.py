@@ -23,6 +23,8 @@ from ..plan import BALANCED, Plan
 from .studies import Study
 
 SEEDS = (0, 1, 2, 3, 4)
+LINEAR = Choice("linear")
+"""The learner on which query functions are compared, unless an experiment is about learners."""
 
 
 @dataclass(frozen=True)

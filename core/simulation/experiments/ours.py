@@ -11,9 +11,8 @@ from ...defaults import default_strategy
 from ...models import Choice
 from ...strategies.registry import COLD_START, STRATEGIES
 from ..plan import Plan
-from .base import Experiment, Setting
+from .base import LINEAR, Experiment, Setting
 
-LINEAR = Choice("linear")
 SEMI_SUPERVISED = Choice("semi_supervised")
 BEGINNERS = ("random", "kmeans", "typiclust", "max_herding", "prob_cover", "osal")
 """Query functions that can choose without any label. ``fps`` needs one: asked for none, the cold start chooses."""

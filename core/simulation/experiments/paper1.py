@@ -11,15 +11,13 @@ the function alone. To see what the learner is worth, name one for all: ``--lear
 from __future__ import annotations
 
 from ...defaults import default_learner
-from ...models import Choice
 from ...strategies.registry import STRATEGIES
 from ..plan import BALANCED, Plan
-from .base import Experiment, Setting
+from .base import LINEAR, Experiment, Setting
 from .encoder_shares import ENCODER_SHARES
 from .one_shot import ONE_SHOT
 from .projection import PROJECTION
 
-LINEAR = Choice("linear")
 OF_THE_PAPER = ("random", "fps", "osal", "mcfps", "mcfps:paper")
 VARIANTS = (BALANCED, *(f"unbalanced-{number}" for number in (1, 2, 3, 4)))
 

@@ -15,10 +15,9 @@ from __future__ import annotations
 from ...models import Choice
 from ...strategies.registry import STRATEGIES
 from ..plan import Plan
-from .base import Experiment, Setting
+from .base import LINEAR, Experiment, Setting
 
 OF_THE_PAPER = ("random", "ll", "tpd", "mge", "ll+clustering", "tpd+clustering", "mge+clustering")
-LINEAR = Choice("linear")
 WARM = Choice("linear", {"warm": True})
 HIDDEN = Choice("hidden")
 FINETUNED = Choice("finetune:paper")
