@@ -11,6 +11,7 @@ import numpy as np
 
 from quadrat.core.project.classes import ClassDraft
 from quadrat.core.project.store import Project
+from quadrat.core.tiling import tile_rasters
 
 from .raster_factory import NORTH_UP, make_raster
 
@@ -77,3 +78,9 @@ def read_layer(project: Project, layer: str, **options):
     """A layer of an open project, read by GDAL as others would."""
     with project.lent() as path:
         return gpd.read_file(path, layer=layer, **options)
+
+
+def tiled(scene, path, mode="single"):
+    with new_project(path, mode) as project:
+        tile_rasters(project, [scene.raster])
+    return path

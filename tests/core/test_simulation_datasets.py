@@ -1,11 +1,8 @@
-"""What can be replayed, from real small files: what is read, what is refused, what an encoder sees."""
+"""What can be replayed, from real small files: what is read and what is refused."""
 
-import json
 import os
 import pickle
 import shutil
-import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,66 +10,17 @@ import pytest
 import rasterio
 from PIL import Image
 
-from quadrat.core.embedding import embed, load_embeddings
-from quadrat.core.encoders.registry import load_encoder
 from quadrat.core.errors import AnswerError, Cancelled, ImageryError, ProjectError, UsageError
 from quadrat.core.images import WHITE
 from quadrat.core.monitor import Monitor
-from quadrat.core.project.store import Project
 from quadrat.core.simulation.sources import open_dataset
 from quadrat.core.simulation.vectors import embed_dataset
-from quadrat.core.tiling import tile_rasters
 
+from .image_folders import MS_BANDS, MULTI, heard, make_folder, make_table, pack, save_picture, save_tiff
 from .raster_factory import cut_in_half
-from .scene_factory import make_scene, new_project
+from .scene_factory import make_scene, new_project, tiled
 
-MULTI = "filename,trees,water,roads\n0.png,1,0,0\n1.png,1,1,0\n2.png,0,0,0\n3.png,0,1,0\n"
 EUROSAT_MS = Path(__file__).parents[3] / "shared" / "data" / "eurosat_ms100.zip"
-MS_BANDS = ["B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10", "B11", "B12", "B8A"]
-
-
-def save_picture(path, seed, level=60):
-    """Noise of its own for each seed, about as bright as ``level``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    levels = np.random.default_rng(seed).integers(level - 9, level + 9, (16, 16, 3))
-    Image.fromarray(levels.astype(np.uint8)).save(path)
-
-
-def save_tiff(path, values, dtype="uint16", descriptions=()):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    count, height, width = values.shape
-    with rasterio.open(path, "w", "GTiff", width, height, count, dtype=dtype) as target:
-        target.write(values.astype(dtype))
-        if descriptions:
-            target.descriptions = descriptions
-
-
-def make_folder(folder, classes=("forest", "town", "water"), each=3, start=0):
-    for number, name in enumerate(classes):
-        for index in range(each):
-            save_picture(folder / name / f"{name}_{start + index}.png", 1000 * start + 10 * number + index, 60 + number)
-    return folder
-
-
-def make_table(folder, table=MULTI, start=0):
-    for index in range(4):
-        save_picture(folder / "images" / f"{index}.png", start + index)
-    (folder / "labels.csv").write_text(table)
-    return folder
-
-
-def pack(folder):
-    packed = folder.with_suffix(".zip")
-    with zipfile.ZipFile(packed, "w") as archive:
-        for path in sorted(folder.rglob("*")):
-            archive.write(path, path.relative_to(folder.parent))
-    return packed
-
-
-def heard():
-    """A monitor, and the remarks that it hears."""
-    remarks = []
-    return Monitor(remark=lambda level, text: remarks.append(text)), remarks
 
 
 @pytest.fixture
@@ -351,12 +299,6 @@ def scene(tmp_path):
     return make_scene(tmp_path, rows=3, cols=4, seed=5)
 
 
-def tiled(scene, path, mode="single"):
-    with new_project(path, mode) as project:
-        tile_rasters(project, [scene.raster])
-    return path
-
-
 def test_a_project_is_replayed_with_its_truth(scene, tmp_path):
     lines = [f"{row},{col},{label}" for (row, col), label in scene.labels.items()][:-2]
     (tmp_path / "t.csv").write_text("\n".join(["row,col,label", *lines, "2,2,unsure", "9,9,Town"]))
@@ -392,200 +334,6 @@ def test_a_truth_that_answers_nothing_and_a_project_without_tiles_are_refused(sc
     new_project(tmp_path / "empty.gpkg").close()
     with pytest.raises(ProjectError, match="no tiles"):
         open_dataset(tmp_path / "empty.gpkg", truth=scene.truth)
-
-
-# Vectors
-
-
-def test_vectors_are_those_of_the_encoder_row_by_row(folder, tmp_path):
-    found = open_dataset(folder)
-    vectors = embed_dataset(found, "statistics", tmp_path / "work")
-    encoder = load_encoder("statistics")
-    expected = encoder.encode(found.tiles.read(np.arange(9)), found.tiles.bands).astype(np.float16)
-    np.testing.assert_array_equal(vectors.matrix, expected)
-    assert (vectors.matrix.dtype, vectors.encoder) == (np.float16, "statistics")
-
-
-def test_vectors_that_are_there_are_not_computed_again(folder, tmp_path):
-    found = open_dataset(folder)
-    before = embed_dataset(found, "statistics", tmp_path / "work")
-    shutil.rmtree(folder)
-    again = embed_dataset(found, "statistics", tmp_path / "work")
-    assert again.key == before.key
-    np.testing.assert_array_equal(again.matrix, before.matrix)
-    assert [file.name for file in (tmp_path / "work").iterdir()] == [f"{before.key}.npy"]
-
-
-def test_other_images_have_other_vectors(folder, tmp_path):
-    before = embed_dataset(open_dataset(folder), "statistics", tmp_path / "work")
-    save_picture(folder / "town" / "town_1.png", 99)
-    after = embed_dataset(open_dataset(folder), "statistics", tmp_path / "work")
-    assert after.key != before.key
-    assert np.flatnonzero((after.matrix != before.matrix).any(axis=1)).tolist() == [4]
-
-
-def test_a_stopped_embedding_goes_on_after_the_last_block(tmp_path):
-    found = open_dataset(make_folder(tmp_path / "set", each=100))
-    told = []
-    stopping = Monitor(report=lambda fraction, text: told.append(fraction), is_cancelled=lambda: len(told) > 1)
-    with pytest.raises(Cancelled):
-        embed_dataset(found, "statistics", tmp_path / "work", monitor=stopping)
-    assert {file.suffix for file in (tmp_path / "work").iterdir()} == {".npy", ".json"}
-    for index in range(100):  # their vectors are kept, so nobody looks at them again
-        (tmp_path / "set" / "forest" / f"forest_{index}.png").unlink()
-    resumed = embed_dataset(found, "statistics", tmp_path / "work")
-    make_folder(tmp_path / "set", each=100)
-    np.testing.assert_array_equal(resumed.matrix, embed_dataset(found, "statistics", tmp_path / "anew").matrix)
-
-
-def test_the_best_encoder_at_hand_is_taken_and_told(folder, tmp_path):
-    monitor, remarks = heard()
-    vectors = embed_dataset(open_dataset(folder), "", tmp_path / "work", monitor=monitor)
-    assert f"The encoder is {vectors.encoder}, the best that is at hand." in remarks
-
-
-def test_vectors_that_are_not_finite_are_told_of(tmp_path):
-    for number in range(6):
-        values = np.full((1, 16, 16), 0.1 + number / 100, np.float32)
-        values[0, 5, 5] = 1e6 if number == 4 else 0.1
-        save_tiff(tmp_path / "set" / "ab"[number % 2] / f"{number}.tif", values, "float32", ("B04",))
-    monitor, remarks = heard()
-    vectors = embed_dataset(open_dataset(tmp_path / "set"), "statistics", tmp_path / "work", monitor=monitor)
-    assert np.flatnonzero(~np.isfinite(vectors.matrix).all(axis=1)).tolist() == [2]
-    assert remarks == ["Tiles whose vectors are not finite are never asked: 1 (a/4.tif)."]
-
-
-@pytest.mark.parametrize("name", ["", "auto", "statistics"])
-def test_a_project_has_its_own_vectors(scene, tmp_path, name):
-    path = tiled(scene, tmp_path / "p.gpkg")
-    with Project.open(path) as project:
-        embed(project, load_encoder("statistics"), "statistics")
-        own = load_embeddings(project).matrix.copy()
-    scene.raster.unlink()
-    found = open_dataset(path, truth=scene.truth)
-    vectors = embed_dataset(found, name, tmp_path / "work")
-    np.testing.assert_array_equal(vectors.matrix, own)
-    assert not (tmp_path / "work").exists()
-
-
-def test_other_vectors_of_a_project_are_made_of_its_tiles(scene, tmp_path):
-    path = tiled(scene, tmp_path / "p.gpkg")
-    found = open_dataset(path, truth=scene.truth)
-    vectors = embed_dataset(found, "statistics", tmp_path / "work")
-    with Project.open(path) as project:
-        own = embed(project, load_encoder("statistics"), "statistics").matrix
-    np.testing.assert_allclose(vectors.matrix, own, atol=2e-3)
-
-
-# torchgeo
-
-
-def torchgeo_splits(root, prefix, ending, names):
-    """The files that say which image is in which split: the n-th of each class in the n-th split."""
-    for number, split in enumerate(("train", "val", "test")):
-        text = "".join(f"{name}_{number}.{ending}\n" for name in names)
-        (root / f"{prefix}-{split}.txt").write_text(text)
-
-
-@pytest.fixture
-def torchgeo():
-    return pytest.importorskip("torchgeo.datasets")
-
-
-@pytest.fixture
-def eurosat(torchgeo, tmp_path):
-    for place, name in enumerate(("Forest", "River")):
-        for number in range(3):
-            path = tmp_path / torchgeo.EuroSAT.base_dir / name / f"{name}_{number}.tif"
-            save_tiff(path, 1000 * place + 100 * number + np.arange(13)[:, None, None] + np.zeros((13, 64, 64)))
-    torchgeo_splits(tmp_path, "eurosat", "jpg", ("Forest", "River"))
-    return tmp_path
-
-
-def test_eurosat_of_torchgeo_has_all_splits_and_bands(eurosat):
-    found = open_dataset("torchgeo:EuroSAT", root=eurosat)
-    assert (found.mode, found.classes) == ("single", ("Forest", "River"))
-    assert found.names == ("train/0", "train/1", "val/0", "val/1", "test/0", "test/1")
-    assert found.targets.tolist() == [0, 1, 0, 1, 0, 1]
-    assert found.test.tolist() == [False] * 4 + [True] * 2
-    assert found.tiles.bands == tuple(MS_BANDS)
-    pixels = found.tiles.read(np.array([3, 0]))
-    assert pixels.shape == (2, 13, 64, 64)
-    np.testing.assert_allclose(pixels[0, :, 0, 0], (1100 + np.arange(13)) / 10_000, rtol=1e-5)
-    assert (pickle.loads(pickle.dumps(found)).tiles.read(np.array([3, 0])) == pixels).all()
-
-
-def test_a_damaged_image_of_torchgeo_is_left_out_if_asked(eurosat):
-    (eurosat / "ds/images/remote_sensing/otherDatasets/sentinel_2/tif/River/River_1.tif").write_bytes(b"")
-    with pytest.raises(ImageryError, match="cannot be read"):
-        open_dataset("torchgeo:EuroSAT", root=eurosat)
-    # A third image of the class, in the training split.
-    path = eurosat / "ds/images/remote_sensing/otherDatasets/sentinel_2/tif/River/River_7.tif"
-    save_tiff(path, np.full((13, 64, 64), 500))
-    with (eurosat / "eurosat-train.txt").open("a") as file:
-        file.write("River_7.jpg\n")
-    monitor, remarks = heard()
-    found = open_dataset("torchgeo:EuroSAT", root=eurosat, skip_bad=True, monitor=monitor)
-    assert found.names == ("train/0", "train/1", "train/2", "val/0", "test/0", "test/1")
-    assert remarks[0].startswith("Images that cannot be read are left out, 1:")
-
-
-def test_pictures_of_torchgeo_are_levels(torchgeo, tmp_path):
-    for number in range(3):
-        for name in ("beach", "harbor"):
-            save_picture(tmp_path / torchgeo.UCMerced.base_dir / name / f"{name}_{number}.tif", number)
-    torchgeo_splits(tmp_path, "uc_merced", "tif", ("beach", "harbor"))
-    found = open_dataset("torchgeo:UCMerced", root=tmp_path)
-    assert found.tiles.bands == ("B04", "B03", "B02")
-    assert found.classes == ("beach", "harbor")
-    pixels = found.tiles.read(np.arange(6))
-    assert pixels.shape == (6, 3, 256, 256)
-    np.testing.assert_allclose(pixels.mean(), 60 * WHITE / 255, rtol=0.05)
-
-
-def test_sets_of_classes_of_torchgeo_are_multi_label(torchgeo, tmp_path):
-    names = {"train": ["Sea and ocean", "Vineyards"], "val": ["Vineyards"], "test": ["Sea and ocean"]}
-    bands = [name for name in sorted(MS_BANDS) if name != "B10"]
-    for split, labels in names.items():
-        for number in range(2):
-            patch, radar = f"S2_{split}_{number}", f"S1_{split}_{number}"
-            for band in bands:
-                save_tiff(
-                    tmp_path / "BigEarthNet-v1.0" / patch / f"{patch}_{band}.tif",
-                    np.full((1, 12, 12), 100 * (1 + bands.index(band))),
-                )
-            labels_file = tmp_path / "BigEarthNet-v1.0" / patch / f"{patch}_labels_metadata.json"
-            labels_file.write_text(json.dumps({"labels": labels}))
-            with (tmp_path / f"bigearthnet-{split}.csv").open("a") as file:
-                file.write(f"{patch},{radar}\n")
-    found = open_dataset("torchgeo:BigEarthNet", root=tmp_path)
-    assert (found.mode, found.classes) == ("multi", ("Permanent crops", "Marine waters"))
-    assert found.targets.tolist() == [[1, 1], [1, 1], [1, 0], [1, 0], [0, 1], [0, 1]]
-    assert found.test.tolist() == [False] * 4 + [True] * 2
-    assert found.tiles.bands == ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
-    pixels = found.tiles.read(np.array([0]))
-    assert pixels.shape == (1, 12, 120, 120)
-    assert pixels[0, found.tiles.bands.index("B02"), 0, 0] == pytest.approx(100 * (1 + bands.index("B02")) / 10_000)
-
-
-def test_what_torchgeo_does_not_have_or_find_is_told(torchgeo, tmp_path):
-    with pytest.raises(UsageError) as caught:
-        open_dataset("torchgeo:EuroSet", root=tmp_path)
-    assert "EuroSAT" in caught.value.hint
-    with pytest.raises(UsageError) as caught:
-        open_dataset("torchgeo:EuroSAT")
-    assert "--root" in caught.value.hint
-    with pytest.raises(ImageryError, match="does not lie in") as missing:
-        open_dataset("torchgeo:EuroSAT", root=tmp_path)
-    assert "Dataset not found" in missing.value.details
-    assert not list(tmp_path.iterdir())
-
-
-def test_without_torchgeo_its_datasets_say_how_to_install_it(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "torchgeo", None)
-    with pytest.raises(UsageError, match="not installed") as caught:
-        open_dataset("torchgeo:EuroSAT", root=tmp_path)
-    assert "pip install" in caught.value.hint
 
 
 @pytest.mark.real_data
