@@ -1,8 +1,8 @@
 """What chooses and what learns unless somebody names another: decided by experiments, see docs/benchmarks.md.
 
-Which query function is best depends on the label mode. The learner does not: one that stretches labels over tiles that
-look alike gains eight points on an archive of pure patches and loses four on a landscape of mixed ones. So the plain
-one stays, which is never far from the best.
+Which query function is best depends on the label mode. Which learner is best depends on the imagery: one that stretches
+labels over tiles that look alike gains eight points on an archive of pure patches and loses four on a landscape of
+mixed ones. So the labels choose.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from .strategies.registry import STRATEGIES
 
 BUDGET = 64
 _STRATEGIES: dict[Mode, str] = {"single": "margin", "multi": "uherding"}
-_LEARNER = "linear"
+_LEARNER = "auto"
 
 
 def default_strategy(mode: Mode) -> str:

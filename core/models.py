@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from .catalogue import Mode
@@ -16,7 +17,7 @@ from .kernels import Device, Floats, Indices, Rows
 from .kernels.memory import sparing
 from .learners import calibration
 from .learners.base import Fitted, Run, Task
-from .learners.registry import LEARNERS
+from .learners.registry import LEARNERS, fit
 from .monitor import SILENT, Monitor
 from .strategies.base import Predictions
 
@@ -77,7 +78,8 @@ def temperature_of(
 ) -> float | None:
     """The temperature at which a learner's probabilities are as often right as they say, by cross-validation.
 
-    None for learners for which that would take too long; then no task is made, which for these means reading pixels.
+    None for learners for which that would take too long, or that calibrate themselves; then no task is made, which for
+    some means reading pixels.
     """
     folds = LEARNERS.find(choice.name).folds
     if not folds:
@@ -85,7 +87,8 @@ def temperature_of(
     task = make_task()
 
     def cross_validated(where: Device) -> float:
-        return calibration.temperature(choice.name, task, Run(seed, None, where, monitor), folds, choice.parameters)
+        learn = partial(fit, choice.name, parameters=choice.parameters)
+        return calibration.temperature(learn, task, Run(seed, None, where, monitor), folds)
 
     return sparing(cross_validated, device, monitor)
 

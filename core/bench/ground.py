@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -199,7 +199,7 @@ def _calibrated(
         learner = LEARNERS.find(_LEARNER)
         task = Task(embeddings, labelled, targets, setting.classes, setting.mode)
         run = Run(setting.seed, None, setting.device)
-        temperature = calibration.temperature(_LEARNER, task, run, learner.folds, {})
+        temperature = calibration.temperature(partial(fit, _LEARNER), task, run, learner.folds)
         return replace(head, temperature=temperature).predict(embeddings)
 
     return honest

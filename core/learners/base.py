@@ -104,7 +104,7 @@ class Learner(Entry):
 
     needs_pixels: it looks at the tiles, not only at their embeddings.
     uses_unlabelled: it learns from ``Task.unlabelled`` too. folds: into how many parts the labels are cut to calibrate
-    it; 0 where that would take too long, and it stays as it is.
+    it; 0 where that would take too long, and it stays as it is, or where it does so itself.
     """
 
     needs_pixels: bool = False

@@ -4,15 +4,17 @@ Dividing the logits by a temperature T keeps their order, so no prediction chang
 sure of itself (Guo et al. 2017). Labels are too few to set some aside for this. So they are cut into folds; each fold
 is predicted by a learner that was trained on all others, and T is fitted to all of these logits together.
 
+The same held-out predictions tell which of two learners suits the labels better (:mod:`.auto`).
+
 A handful of labels that are all predicted right would make any T look too high. As Platt (1999) did for his sigmoid,
 the targets are therefore not 1 and 0, but stop short of them by as much as so few labels leave open.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,48 +23,77 @@ from scipy.optimize import minimize_scalar
 
 from ..catalogue import Mode
 from ..kernels import Floats, Indices, finite_rows
-from .base import Run, Task
-from .registry import fit
+from .base import Fitted, Run, Task
 
+Learn = Callable[[Task, Run], Fitted]
+"""A learner with its parameters, as :func:`.registry.fit` calls it."""
+
+FEWEST = 10
+"""With fewer labels to look at than this, nothing can be said about how often a learner is right."""
 _LEAST, _MOST = 0.05, 20.0
-_FEWEST = 10
-"""With fewer labels to look at than this, nothing can be said about how often the learner is right."""
 
 
-def temperature(
-    learner: str, task: Task, run: Run, folds: int = 5, parameters: Mapping[str, Any] | None = None
-) -> float:
-    """The temperature of a learner by cross-validation; 1.0 where there are too few labels to tell.
+class HeldOut(NamedTuple):
+    """What a learner thinks of labels that it was not trained on: logits (n, C), targets (n,) or (n, C)."""
 
-    In single mode the folds are stratified, and the only label of a class always stays in the training part. Rows
-    that are held out take their place among ``task.unlabelled``, so that semi-supervised learners see the same tiles
-    as in earnest.
+    logits: Floats
+    targets: NDArray[Any]
+
+    @property
+    def suffices(self) -> bool:
+        """Whether there are enough labels to conclude anything from."""
+        return len(self.logits) >= FEWEST
+
+    def at(self, temperature: float) -> HeldOut:
+        """The same, with the logits divided by a temperature."""
+        return HeldOut(self.logits / np.float32(temperature), self.targets)
+
+    def log_likelihood(self, mode: Mode) -> float:
+        """The mean log probability (natural) of what is true, above 0 never: higher is better."""
+        scores, truth = torch.from_numpy(self.logits).double(), torch.from_numpy(np.asarray(self.targets))
+        if mode == "single":
+            return -float(torch.nn.functional.cross_entropy(scores, truth.long()))
+        return -float(torch.nn.functional.binary_cross_entropy_with_logits(scores, truth.double()))
+
+
+def predict_held_out(learn: Learn, task: Task, run: Run, folds: int = 5) -> HeldOut:
+    """Cut the labels into folds; each is predicted by a learner that was trained on all others.
+
+    In single mode the folds are stratified, and the only label of a class always stays in the training part, so it is
+    not in the result. Rows that are held out take their place among ``task.unlabelled``, so that semi-supervised
+    learners see the same tiles as in earnest.
 
     Args:
-        learner: a name, perhaps with a preset.
+        learn: the learner.
         task: as for :func:`.registry.fit`.
         run: seed, device, monitor; a warm start is not used, because it has seen the labels.
         folds: into how many parts the labels are cut; fewer if there are not enough.
-        parameters: those of the learner to be changed.
 
     Raises:
-        UsageError: unknown learner or parameter, or a label mode that it does not support.
-        LearningError: the imagery does not allow it.
+        LearningError: the labels or the imagery do not allow it.
         Cancelled: the caller asked to stop.
     """
     usable = finite_rows(np.asarray(task.embeddings[task.labelled]))
     task = replace(task, labelled=task.labelled[usable], targets=np.asarray(task.targets)[usable], losses=False)
     parts = _parts(task, folds, np.random.default_rng(run.seed))
     held = np.flatnonzero(parts >= 0)
-    if len(held) < _FEWEST:
-        return 1.0
     logits = np.empty((len(task.labelled), task.n_classes), dtype=np.float32)
-    count = int(parts.max()) + 1
+    count = int(parts.max(initial=-1)) + 1 if len(held) >= FEWEST else 0
     for part in range(count):
         monitor = run.monitor.part(part / count, (part + 1) / count)
         away = parts == part
-        logits[away] = _logits_of(learner, task, replace(run, start=None, monitor=monitor), away, parameters)
-    return best_temperature(logits[held], task.targets[held], task.mode)
+        logits[away] = _logits_of(learn, task, replace(run, start=None, monitor=monitor), away)
+    held = held if count else held[:0]
+    return HeldOut(logits[held], task.targets[held])
+
+
+def temperature(learn: Learn, task: Task, run: Run, folds: int = 5) -> float:
+    """The temperature of a learner by cross-validation; 1.0 where there are too few labels to tell.
+
+    Arguments and errors are those of :func:`predict_held_out`.
+    """
+    held = predict_held_out(learn, task, run, folds)
+    return best_temperature(held.logits, held.targets, task.mode) if held.suffices else 1.0
 
 
 def best_temperature(logits: Floats, targets: NDArray[Any], mode: Mode) -> float:
@@ -90,10 +121,8 @@ def best_temperature(logits: Floats, targets: NDArray[Any], mode: Mode) -> float
     return float(np.exp(found.x))
 
 
-def _logits_of(
-    learner: str, task: Task, run: Run, away: NDArray[np.bool_], parameters: Mapping[str, Any] | None
-) -> Floats:
-    """Logits of the labelled rows that are ``away`` (L,), from a learner trained on the others."""
+def _logits_of(learn: Learn, task: Task, run: Run, away: NDArray[np.bool_]) -> Floats:
+    """Logits of the labels in ``away`` (L,), by a learner that was trained on all others."""
     rows = task.labelled[away]
     rest = replace(
         task,
@@ -101,7 +130,7 @@ def _logits_of(
         targets=task.targets[~away],
         unlabelled=np.union1d(task.unlabelled, rows),
     )
-    fitted = fit(learner, rest, run, parameters)
+    fitted = learn(rest, run)
     return fitted.head.logits(task.embeddings if fitted.features is None else fitted.features, rows)
 
 

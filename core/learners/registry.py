@@ -7,7 +7,7 @@ from typing import Any
 
 from ..catalogue import Catalogue
 from ..errors import LearningError
-from . import finetuning, fixmatch, linear, semi_supervised
+from . import auto, finetuning, fixmatch, linear, semi_supervised
 from .base import Fitted, Learner, Run, Task
 
 LEARNERS: Catalogue[Learner] = Catalogue("learner")
@@ -44,6 +44,6 @@ def facts(learner: Learner) -> dict[str, Any]:
     return {**learner.facts(), "needs_pixels": learner.needs_pixels, "uses_unlabelled": learner.uses_unlabelled}
 
 
-for _family in (linear, semi_supervised, finetuning, fixmatch):
+for _family in (auto, linear, semi_supervised, finetuning, fixmatch):
     for _learner in _family.LEARNERS:
         LEARNERS.register(_learner)

@@ -8,13 +8,18 @@ import torch
 
 from quadrat.core.errors import Cancelled
 from quadrat.core.kernels import probabilities_of
+from quadrat.core.learners import calibration
 from quadrat.core.learners.base import Run, Task
-from quadrat.core.learners.calibration import best_temperature, temperature
+from quadrat.core.learners.calibration import best_temperature
 from quadrat.core.learners.head import Head
 from quadrat.core.learners.registry import fit
 from quadrat.core.monitor import Monitor
 
 OVERCONFIDENT = {"weight_decay": 0.0, "dropout": 0.0, "epochs": 150, "lr": 0.1}
+
+
+def temperature(name, task, run, folds=5, parameters=None):
+    return calibration.temperature(lambda *given: fit(name, *given, parameters), task, run, folds)
 
 
 def scene(mode="single", labelled=60, seed=0):

@@ -57,7 +57,7 @@ def test_scores_say_whose_they_are(job):
     answer(project, scene, [*asked.tile_ids, *ids(project, "validation")])
     train(project, learner=QUICK)
     (record,) = rounds(project)
-    assert record.metrics["learner_parameters"]["epochs"] == 100
+    assert record.metrics["learner"] == "auto"
     assert record.metrics["scored_learner_parameters"]["epochs"] == 5
 
 

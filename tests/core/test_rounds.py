@@ -68,7 +68,7 @@ def test_what_a_round_was_asked_with_is_recorded(job):
     assert record.parameters["neighbours"] == 5
     assert record.parameters["passes"] == 10
     assert record.metrics["learner"] == default_learner().name
-    assert record.metrics["learner_parameters"]["epochs"] == 100
+    assert record.metrics["learner_parameters"] == default_learner().settings()
     assert record.encoder == "statistics"
 
 

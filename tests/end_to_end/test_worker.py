@@ -333,7 +333,7 @@ def test_a_number_that_waits_for_its_reply_cannot_be_used_again(worker, folder):
 def test_a_round_may_have_another_learner_and_what_follows_keeps_it(worker, folder):
     path, _ = ready(worker, folder)
     offered = {item["name"]: item for item in worker.call("learners", mode="single")["learners"]}
-    assert {"linear", "hidden", "semi_supervised", "finetune", "fixmatch"} <= set(offered)
+    assert {"auto", "linear", "hidden", "semi_supervised", "finetune", "fixmatch"} <= set(offered)
     assert offered["hidden"]["parameters"]["hidden"] > 1
     worker.call("query", project=path, budget=4, learner="hidden", learner_parameters={"hidden": 8})
     worker.call("train", project=path)

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...defaults import default_strategy
+from ...defaults import default_learner, default_strategy
 from ...models import Choice
 from ...strategies.registry import COLD_START, STRATEGIES
 from ..plan import Plan
 from .base import LINEAR, Experiment, Setting
 
+AUTO = default_learner()
 SEMI_SUPERVISED = Choice("semi_supervised")
 BEGINNERS = ("random", "kmeans", "typiclust", "max_herding", "prob_cover", "osal")
 """Query functions that can choose without any label. ``fps`` needs one: asked for none, the cold start chooses."""
 LEARNERS = (
     LINEAR,
+    AUTO,
     SEMI_SUPERVISED,
     *(Choice("semi_supervised", {"worth": worth}) for worth in (20.0, 40.0, 160.0)),
     Choice("hidden"),
@@ -25,12 +27,12 @@ LEARNERS = (
 
 
 def _begin(setting: Setting) -> list[Plan]:
-    return list(setting.plans(setting.pairs(BEGINNERS, (LINEAR, SEMI_SUPERVISED))))
+    return list(setting.plans(setting.pairs(BEGINNERS, (LINEAR, AUTO))))
 
 
 def _ask(setting: Setting) -> list[Plan]:
     every = tuple(entry.name for entry in STRATEGIES.entries())
-    return list(setting.plans(setting.pairs(every, (LINEAR, SEMI_SUPERVISED))))
+    return list(setting.plans(setting.pairs(every, (LINEAR, AUTO))))
 
 
 def _learn(setting: Setting) -> list[Plan]:
@@ -59,7 +61,7 @@ EXPERIMENTS = (
     Experiment(
         "query-functions",
         "What to ask",
-        "Every query function from the same beginning, with and without a semi-supervised learner.",
+        "Every query function from the same beginning, with the plain learner and the default one.",
         _ask,
         replace(_SETTING, initial=64, initial_by=COLD_START),
         baseline={"strategy": "random"},
