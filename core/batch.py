@@ -238,7 +238,7 @@ def run_rounds(
 
 def _learner(config: BatchConfig, branch: Branch) -> Choice:
     """What learns in a branch: an experiment trains, scores and maps with the learner that chose the tiles."""
-    return config.learner or default_learner(branch.strategy)
+    return config.learner or default_learner(label_mode(config.mode), branch.strategy)
 
 
 def _answer_round(project: Project, truth: Mapping[int, Answer], round_id: int) -> None:

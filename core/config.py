@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .catalogue import label_mode
+from .catalogue import Mode, label_mode
 from .defaults import BUDGET, default_learner, default_strategy
 from .encoders.registry import DEFAULT_ENCODER, names_file
 from .errors import UsageError
@@ -91,7 +91,7 @@ def read_config(path: Path) -> BatchConfig:
         budget=reader.get("query", "budget", _whole, BUDGET),
         rounds=reader.get("query", "rounds", _whole, 8),
         parameters=reader.get("query", "parameters", _table, {}),
-        learner=_read_learner(reader),
+        learner=_read_learner(reader, mode),
         truth=reader.get("oracle", "truth", reader.path, None),
         exports=tuple(
             (layer, target)
@@ -123,14 +123,14 @@ def _read_tiling(reader: _Reader) -> TilingOptions:
     )
 
 
-def _read_learner(reader: _Reader) -> Choice | None:
+def _read_learner(reader: _Reader, mode: Mode) -> Choice | None:
     """The learner, if the table is there; otherwise each query function has its own, or the default."""
     if "learner" not in reader.tables:
         return None
     parameters = reader.get("learner", "parameters", _table, {})
     if isinstance(parameters.get("weights"), str) and parameters["weights"]:
         parameters["weights"] = str(reader.path(parameters["weights"]))
-    return Choice(reader.get("learner", "name", _text, default_learner().name), parameters)
+    return Choice(reader.get("learner", "name", _text, default_learner(mode).name), parameters)
 
 
 class _Reader:

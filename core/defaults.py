@@ -1,8 +1,9 @@
 """What chooses and what learns unless somebody names another: decided by experiments, see docs/benchmarks.md.
 
-Which query function is best depends on the label mode. Which learner is best depends on the imagery: one that stretches
+Which query function is best depends on the label mode, and so does the learner. With one class a tile, stretching
 labels over tiles that look alike gains eight points on an archive of pure patches and loses four on a landscape of
-mixed ones. So the labels choose.
+mixed ones: there the labels choose. With several classes a tile the plain learner is best with the default query
+function.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from .strategies.registry import STRATEGIES
 
 BUDGET = 64
 _STRATEGIES: dict[Mode, str] = {"single": "margin", "multi": "uherding"}
-_LEARNER = "auto"
+_LEARNERS: dict[Mode, str] = {"single": "auto", "multi": "linear"}
 
 
 def default_strategy(mode: Mode) -> str:
@@ -21,7 +22,7 @@ def default_strategy(mode: Mode) -> str:
     return _STRATEGIES[mode]
 
 
-def default_learner(strategy: str = "") -> Choice:
+def default_learner(mode: Mode, strategy: str = "") -> Choice:
     """The learner: the one that the query function was published with, where it asks for one, else the usual."""
     own = STRATEGIES.find(strategy).learner if strategy else ""
-    return Choice(own or _LEARNER)
+    return Choice(own or _LEARNERS[mode])

@@ -126,10 +126,11 @@ def query(
         LearningError: every tile of the pool has an answer.
         ProjectError: no tiles or embeddings.
     """
-    strategy = strategy or default_strategy(label_mode(project.mode))
+    mode = label_mode(project.mode)
+    strategy = strategy or default_strategy(mode)
     entry = STRATEGIES.find(strategy)
     settings = STRATEGIES.settings(entry, parameters or {})
-    named, learner = learner is not None, learner or default_learner(strategy)
+    named, learner = learner is not None, learner or default_learner(mode, strategy)
     learnt_with = {"learner": learner.name, "learner_parameters": learner.settings(), "learner_named": named}
     pool = pool or open_pool(project)
     STRATEGIES.check_mode(entry, pool.mode)
@@ -193,7 +194,7 @@ def latest_learner(project: Project) -> Choice:
     """
     latest = next((item for item in reversed(rounds(project)) if item.strategy != VALIDATION_SAMPLE), None)
     if latest is None or not latest.metrics.get("learner_named"):
-        return default_learner()
+        return default_learner(label_mode(project.mode))
     return Choice(latest.metrics["learner"], latest.metrics["learner_parameters"])
 
 

@@ -57,13 +57,17 @@ def learners(console: Console, name: Name = None, mode: Mode = None) -> None:
     from ..learners.registry import LEARNERS, facts
 
     found = _found(LEARNERS, name, mode)
+    usual = {each: default_learner(each).name for each in MODES}
     if name is None:
         console.say(_table(found, "what it is"))
-        console.say(f"{default_learner().name} learns if you name none. More on one of them: quadrat learners NAME")
+        console.say(
+            f"If you name none, {usual['single']} learns, and {usual['multi']} where a tile may have several classes. "
+            "More on one of them: quadrat learners NAME"
+        )
     else:
         (only,) = found
         console.say(_in_full(only, "l", [("looks at", "tiles" if only.needs_pixels else "embeddings")]))
-    console.result({"default": default_learner().name, "learners": [facts(item) for item in found]})
+    console.result({"default": usual, "learners": [facts(item) for item in found]})
 
 
 def _found(catalogue: Catalogue[E], name: str | None, mode: str | None) -> list[E]:

@@ -79,7 +79,7 @@ def learners(_context: Context, *, mode: str | None = None) -> dict[str, Any]:
     """The learners, those for one label mode if it is given."""
     found = [LEARNERS.find(name) for name in LEARNERS.names()]
     return {
-        "default": default_learner().name,
+        "default": default_learner(label_mode(mode)).name,
         "learners": [learner_facts(item) for item in found if mode is None or mode in item.modes],
     }
 

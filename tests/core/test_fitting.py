@@ -29,14 +29,14 @@ def job(tmp_path):
 def test_training_and_mapping_go_on_with_the_learner_that_was_named_for_the_latest_round(job):
     project, scene = job
     answer(project, scene, ids(project, "pool")[:12])
-    assert train(project).model.choice == default_learner()
+    assert train(project).model.choice == default_learner("single")
     query(project, "margin", 3, learner=Choice("hidden", {"hidden": 8}))
     query_validation(project, 2)
     assert train(project).model.choice.settings()["hidden"] == 8
     assert predict(project).training.model.choice.name == "hidden"
     query(project, "mcfps:paper", 3)
     assert rounds(project)[-1].metrics["learner"] == "linear:paper"
-    assert latest_learner(project) == default_learner()  # the paper's came with its function
+    assert latest_learner(project) == default_learner("single")  # the paper's came with its function
     assert train(project, learner=QUICK).model.choice == QUICK
 
 

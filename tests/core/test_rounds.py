@@ -67,8 +67,8 @@ def test_what_a_round_was_asked_with_is_recorded(job):
     assert (record.strategy, record.seed, record.budget) == ("mcfps", 9, 4)
     assert record.parameters["neighbours"] == 5
     assert record.parameters["passes"] == 10
-    assert record.metrics["learner"] == default_learner().name
-    assert record.metrics["learner_parameters"] == default_learner().settings()
+    assert record.metrics["learner"] == default_learner("single").name
+    assert record.metrics["learner_parameters"] == default_learner("single").settings()
     assert record.encoder == "statistics"
 
 

@@ -39,7 +39,7 @@ def test_a_run_asks_what_a_project_asks(tmp_path, strategy):
     mode = "single" if "single" in STRATEGIES.find(strategy).modes else "multi"
     project, scene = ready_project(tmp_path, mode, validation=0.0)
     with project:
-        learner = default_learner(strategy)
+        learner = default_learner(mode, strategy)
         dataset, vectors, split = as_archive(project, scene, mode)
         plan = Plan(strategy, learner, budget=5, rounds=4, seed=3)
         rounds = asked_in(plan, dataset, vectors, split)

@@ -92,7 +92,9 @@ class Setting:
         """
         wanted = self.learners or tuple(learners)
         return [
-            (strategy, learner) for strategy in self.chosen(own) for learner in wanted or (default_learner(strategy),)
+            (strategy, learner)
+            for strategy in self.chosen(own)
+            for learner in wanted or (default_learner(self.mode, strategy),)
         ]
 
 

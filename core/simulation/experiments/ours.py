@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ...defaults import default_learner, default_strategy
+from ...defaults import default_strategy
 from ...models import Choice
 from ...strategies.registry import COLD_START, STRATEGIES
 from ..plan import Plan
 from .base import LINEAR, Experiment, Setting
 
-AUTO = default_learner()
+AUTO = Choice("auto")
 SEMI_SUPERVISED = Choice("semi_supervised")
 BEGINNERS = ("random", "kmeans", "typiclust", "max_herding", "prob_cover", "osal")
 """Query functions that can choose without any label. ``fps`` needs one: asked for none, the cold start chooses."""

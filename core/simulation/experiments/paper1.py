@@ -32,7 +32,9 @@ def _plans(setting: Setting) -> list[Plan]:
     if setting.learners:
         return list(setting.plans(setting.pairs(strategies())))
     # A preset is a publication, learner and all; a function for itself is compared on the learner of all others.
-    pairs = [(name, default_learner(name) if ":" in name else LINEAR) for name in setting.chosen(strategies())]
+    pairs = [
+        (name, default_learner("single", name) if ":" in name else LINEAR) for name in setting.chosen(strategies())
+    ]
     return list(setting.plans(pairs))
 
 
