@@ -63,6 +63,13 @@ def pretrain(
     momentum: Annotated[
         float, typer.Option(help="Of the key network (moco).", rich_help_panel=_TRAINING)
     ] = _DEFAULTS.momentum,
+    neighbours: Annotated[
+        int,
+        typer.Option(help="Learn that a tile is like any of so many nearest neighbours.", rich_help_panel=_TRAINING),
+    ] = _DEFAULTS.neighbours,
+    mine_every: Annotated[
+        int, typer.Option(help="Epochs after which neighbours are looked for anew.", rich_help_panel=_TRAINING)
+    ] = _DEFAULTS.mine_every,
     view: Annotated[
         int, typer.Option(help="Side of a view in pixels.", rich_help_panel=_VIEWS, show_default="as the tiles")
     ] = _DEFAULTS.view_px,
@@ -98,6 +105,8 @@ def pretrain(
         temperature=temperature,
         queue=queue,
         momentum=momentum,
+        neighbours=neighbours,
+        mine_every=mine_every,
         view_px=view,
         least_area=least_area,
         most_area=most_area,

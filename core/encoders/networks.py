@@ -19,9 +19,10 @@ from ..kernels.memory import is_out_of_memory
 from .base import Encoder, EncoderCard
 from .spec import EncoderSpec
 from .throughput import BatchSize, pool_in_float32, precision_of
+from .whitening import Whitening
 
-SCALING = ("readout.mean", "readout.spread")
-"""Under which names a weights file keeps the scaling of a :class:`Readout`."""
+WHITENING = ("readout.mean", "readout.matrix")
+"""Under which names a weights file keeps the whitening of a :class:`Readout`."""
 
 
 class Preparation(Protocol):
@@ -143,9 +144,11 @@ def load_network(spec: EncoderSpec, device: str | torch.device = "cpu") -> Netwo
     """
     card = _card(spec)
     network = build_network(spec.architecture, len(spec.input.bands))
-    state, scaling = split_scaling(_weights(spec))
+    state, whitening = split_whitening(_weights(spec))
     load_strictly(network, state, f"{spec.weights.name} does not fit the network {spec.architecture}.")
-    return NetworkEncoder(card, Readout(network, spec.layers, scaling) if spec.layers else network, spec.input, device)
+    return NetworkEncoder(
+        card, Readout(network, spec.layers, whitening) if spec.layers else network, spec.input, device
+    )
 
 
 def _card(spec: EncoderSpec) -> EncoderCard:
@@ -200,16 +203,11 @@ def dimension_of(spec: EncoderSpec) -> int:
 class Readout(nn.Module):
     """A network read at some of its blocks, for example ``layer3`` and ``layer4``: their averages, side by side.
 
-    Blocks differ in how large their numbers are. ``scaling``, mean and spread (d,) over the imagery that the network
-    was trained on, makes all count alike in the distances between vectors.
+    Blocks differ in how large their numbers are, and many numbers say the same. ``whitening``, measured on the imagery
+    that the network was trained on, makes all count alike in the distances between vectors.
     """
 
-    mean: torch.Tensor
-    spread: torch.Tensor
-
-    def __init__(
-        self, network: nn.Module, layers: Sequence[str], scaling: tuple[torch.Tensor, torch.Tensor] | None = None
-    ) -> None:
+    def __init__(self, network: nn.Module, layers: Sequence[str], whitening: Whitening | None = None) -> None:
         from torchvision.models.feature_extraction import create_feature_extractor
 
         super().__init__()
@@ -222,20 +220,22 @@ class Readout(nn.Module):
                 hint="Correct `layers` in the encoder file.",
                 details=known,
             ) from error
-        mean, spread = scaling or (torch.zeros(()), torch.ones(()))
-        self.register_buffer("mean", mean.float())
-        self.register_buffer("spread", spread.float())
+        self.mean: torch.Tensor | None
+        self.matrix: torch.Tensor | None
+        for name, values in zip(Whitening._fields, whitening or (None, None), strict=True):
+            self.register_buffer(name, values)
 
     def forward(self, prepared: torch.Tensor) -> torch.Tensor:
         """``(B, bands, S, S)`` -> ``(B, d)`` float32."""
         features = torch.cat([_pooled(block.float()) for block in self.blocks(prepared).values()], dim=1)
-        return (features - self.mean) / self.spread
+        if self.mean is None or self.matrix is None:
+            return features
+        with torch.autocast(features.device.type, enabled=False):  # a product, which it would take in half precision
+            return Whitening(self.mean, self.matrix)(features)
 
 
-def split_scaling(
-    state: dict[str, torch.Tensor],
-) -> tuple[dict[str, torch.Tensor], tuple[torch.Tensor, torch.Tensor] | None]:
-    """A network's own weights, and the scaling of a :class:`Readout` if the file has one."""
-    weights = {name: tensor for name, tensor in state.items() if name not in SCALING}
-    mean, spread = (state.get(name) for name in SCALING)
-    return weights, None if mean is None or spread is None else (mean, spread)
+def split_whitening(state: dict[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], Whitening | None]:
+    """A network's own weights, and the whitening of a :class:`Readout` if the file has one."""
+    weights = {name: tensor for name, tensor in state.items() if name not in WHITENING}
+    mean, matrix = (state.get(name) for name in WHITENING)
+    return weights, None if mean is None or matrix is None else Whitening(mean.float(), matrix.float())

@@ -21,6 +21,10 @@ class PretrainOptions:
         lr, weight_decay: of AdamW; the rate warms up over two epochs and falls to 0 along a cosine.
         temperature: of the loss.
         queue, momentum: MoCo's, He et al. 2020.
+        neighbours: how many nearest neighbours of a tile give its second view, any of them by chance; 0 for a view of
+            the tile itself. See :mod:`.positives`.
+        mine_every: epochs after which neighbours are looked for anew. A training that begins with nothing looks for
+            the first ones after as many epochs.
         view_px: side of a view; 0 for that of the tiles.
         least_area, most_area, brightness, contrast, tint: see :class:`.views.Views`.
         patience: stop after so many epochs without a better k-NN accuracy, or, without labels, without a lower loss;
@@ -37,6 +41,8 @@ class PretrainOptions:
     temperature: float = 0.1
     queue: int = 4096
     momentum: float = 0.99
+    neighbours: int = 0
+    mine_every: int = 20
     view_px: int = 0
     least_area: float = 0.2
     most_area: float = 1.0
@@ -62,6 +68,8 @@ class PretrainOptions:
             (self.temperature > 0, f"the temperature is above 0, not {self.temperature:g}"),
             (self.queue >= 2, f"the queue holds at least 2 keys, not {self.queue}"),
             (0 <= self.momentum < 1, f"the momentum lies between 0 and 1, not {self.momentum:g}"),
+            (self.neighbours >= 0, f"there are 0 or more neighbours, not {self.neighbours}"),
+            (self.mine_every >= 1, f"neighbours are looked for every 1 or more epochs, not {self.mine_every}"),
             (self.view_px == 0 or self.view_px >= smallest_px, f"a view has at least {smallest_px} px"),
             (0 < self.least_area <= self.most_area <= 1, "the crop's area lies above 0 and up to 1, the least first"),
             (0 <= self.brightness < 1, f"the change of brightness lies from 0 to below 1, not {self.brightness:g}"),

@@ -18,8 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from ..architectures import SMALLEST_PX, STAGES
-from ..encoders.networks import SCALING, Readout
+from ..encoders.networks import WHITENING, Readout
 from ..encoders.spec import EncoderSpec, InputSpec, save_encoder
+from ..encoders.whitening import measure_whitening
 from ..errors import EncoderError, UsageError
 from ..monitor import SILENT, Monitor
 from .checkpoint import Checkpoint
@@ -31,7 +32,6 @@ from .training import Pretraining, Progress
 
 ENDING = ".safetensors"
 _MEASURED = 4096
-_NO_SPREAD = 1e-6
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def pretrain(
         )
         progress = training.run(_check_of(training, source), workers, monitor.part(0.03, 1.0))
         spec = _spec_of(training, source, progress, out)
-        save_encoder(out, {**_halved(training.network.eval().state_dict()), **_scaling_of(training, spec)}, spec)
+        save_encoder(out, {**_halved(training.network.eval().state_dict()), **_whitening_of(training, spec)}, spec)
         checkpoint.remove()
     return Pretrained(
         encoder=out,
@@ -190,16 +190,11 @@ def _spec_of(training: Pretraining, source: Source, progress: Progress, out: Pat
     )
 
 
-@torch.inference_mode()
-def _scaling_of(training: Pretraining, spec: EncoderSpec) -> dict[str, torch.Tensor]:
-    """Mean and spread of each number of the vectors, over some thousands of the tiles."""
-    readout = Readout(training.network, spec.layers)
-    count = len(training.tiles)
-    rows = np.sort(np.random.default_rng(training.options.seed).permutation(count)[:_MEASURED])
-    parts = np.array_split(rows, -(-len(rows) // 128))
-    vectors = torch.cat([training.features(torch.from_numpy(training.tiles(part)), readout).cpu() for part in parts])
-    spread, mean = torch.std_mean(vectors.double(), dim=0)
-    return dict(zip(SCALING, (mean.float(), torch.where(spread > _NO_SPREAD, spread, 1.0).float()), strict=True))
+def _whitening_of(training: Pretraining, spec: EncoderSpec) -> dict[str, torch.Tensor]:
+    """That of the vectors of some thousands of the tiles, under the names that an encoder file has for it."""
+    rows = np.random.default_rng(training.options.seed).permutation(len(training.tiles))[:_MEASURED]
+    vectors = training.read(Readout(training.network, spec.layers), np.sort(rows))
+    return dict(zip(WHITENING, measure_whitening(vectors), strict=True))
 
 
 def _halved(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..architectures import STAGES, backbone_weights, file_sha256
-from ..encoders.networks import split_scaling
+from ..encoders.networks import split_whitening
 from ..encoders.registry import find_network_with_weights
 from ..errors import UsageError
 from ..monitor import Monitor
@@ -71,7 +71,7 @@ def begin(source: Source, options: PretrainOptions, name: str, monitor: Monitor)
             f"Encoder {spec.name} sees {', '.join(missing)}, which {source.name} lacks.",
             hint="Start from an encoder of the bands that there are, or from nothing.",
         )
-    weights, _ = split_scaling(backbone_weights(spec.weights))
+    weights, _ = split_whitening(backbone_weights(spec.weights))
     gain = spec.input.gain
     scaling = Scaling(
         np.asarray(spec.input.mean, np.float32) / np.float32(gain),

@@ -1,9 +1,9 @@
 """The training itself: one batch of views after the other, and a checkpoint from which it goes on as if nothing had
 happened.
 
-What a step sees depends on the seed and the number of the step alone, never on what came before. So a training that
-was killed and resumed learns bit for bit the same on a CPU (with as many threads as before), and other threads can make
-the next views while the network is busy.
+What a step sees depends on the seed, the number of the step and the neighbours mined last, which the checkpoint keeps.
+So a training that was killed and resumed learns bit for bit the same on a CPU (with as many threads as before), and
+other threads can make the next views while the network is busy.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from itertools import islice
@@ -26,19 +26,22 @@ from torch import nn
 from torch.amp.grad_scaler import GradScaler
 
 from ..architectures import STAGES, build_network, load_strictly
+from ..encoders.networks import Readout
 from ..encoders.throughput import precision_of
 from ..errors import Cancelled, EncoderError
-from ..monitor import Monitor
+from ..monitor import SILENT, Monitor
 from ..resizing import resized
 from .checkpoint import Checkpoint
 from .contrast import Contrast, MoCo, SimCLR
 from .options import PretrainOptions
+from .positives import mine_neighbours
 from .views import Views
 
 SAVE_EVERY_S = 60.0
 _WARM_UP_EPOCHS = 2
 _MEASURED = 2048
-_ORDER, _VIEWS, _KEYS = range(3)
+_TOGETHER = 128
+_ORDER, _VIEWS, _KEYS, _POSITIVES = range(4)
 """What chance is drawn for; each kind has a stream of its own."""
 
 
@@ -143,6 +146,9 @@ class Pretraining:
         # Views are made ahead, so two epochs may be looked into at a time.
         self._order = lru_cache(maxsize=2)(lambda epoch: self._chance(_ORDER, epoch).permutation(len(tiles)))
         self.progress = Progress()
+        self._knows_something = weights is not None
+        self._neighbours: NDArray[np.int64] | None = None
+        self._saved = time.monotonic()
         self._resume()
 
     @property
@@ -171,11 +177,25 @@ class Pretraining:
         Raises:
             EncoderError: the checkpoint cannot be written, or the loss is no number any more.
         """
-        saved = time.monotonic()
         total = self.options.epochs * self.steps_per_epoch
         self.contrast.train()
-        pairs = self._pairs_ahead(self.progress.steps, total, workers)
         try:
+            while self.progress.steps < total and not self.progress.is_stuck(self.options.patience):
+                if self._mining_is_due():
+                    here = self.progress.steps / total
+                    self._mine(monitor.part(here, here))
+                self._learn_until(min(self._next_mining(), total), total, check, workers, monitor)
+        except Cancelled:
+            self.save()
+            raise
+        self.save()
+        return self.progress
+
+    def _learn_until(
+        self, end: int, total: int, check: Callable[[], float] | None, workers: int, monitor: Monitor
+    ) -> None:
+        """Go on to the step ``end``, or until nothing becomes better any more."""
+        with closing(self._pairs_ahead(self.progress.steps, end, workers)) as pairs:
             for first, second in pairs:
                 monitor.advance(self.progress.steps / total, self.message)
                 loss = self._step(first, second, total)
@@ -187,16 +207,36 @@ class Pretraining:
                     if self.progress.is_stuck(self.options.patience):
                         monitor.info(f"Nothing became better for {self.options.patience} epochs, so it stops here.")
                         break
-                if time.monotonic() - saved > SAVE_EVERY_S:
+                if time.monotonic() - self._saved > SAVE_EVERY_S:
                     self.save()
-                    saved = time.monotonic()
-        except Cancelled:
-            self.save()
-            raise
-        finally:
-            pairs.close()
-        self.save()
-        return self.progress
+                    self._saved = time.monotonic()
+
+    def _mining_is_due(self) -> bool:
+        """At the first step of every ``mine_every`` epochs, but not while the network knows nothing yet."""
+        at_start = self.progress.steps == 0
+        is_time = self.progress.steps % (self.options.mine_every * self.steps_per_epoch) == 0
+        return self.options.neighbours > 0 and is_time and (self._knows_something or not at_start)
+
+    def _next_mining(self) -> int:
+        """The first step, after the one that comes next, at which neighbours may be due."""
+        span = self.options.mine_every * self.steps_per_epoch
+        return (self.progress.steps // span + 1) * span
+
+    def _mine(self, monitor: Monitor) -> None:
+        """Look for the neighbours of all tiles as the network sees them now."""
+        readout = Readout(self.network, tuple(STAGES[self.options.network]))
+        features = self.read(readout, np.arange(len(self.tiles)), monitor)
+        self._neighbours = mine_neighbours(features, self.options.neighbours, self.options.seed)
+        self.contrast.train()
+
+    @torch.inference_mode()
+    def read(self, readout: nn.Module, rows: NDArray[np.int64], monitor: Monitor = SILENT) -> torch.Tensor:
+        """What a network that is made of :attr:`network` says of some tiles: features (n, F) float32."""
+        blocks: list[torch.Tensor] = []
+        for part in np.array_split(rows, -(-len(rows) // _TOGETHER)):
+            monitor.advance(len(blocks) * _TOGETHER / len(rows), "Looking at all tiles")
+            blocks.append(self.features(torch.from_numpy(self.tiles(part)), readout))
+        return torch.cat(blocks)
 
     @property
     def message(self) -> str:
@@ -218,6 +258,7 @@ class Pretraining:
                 "optimizer": self.optimizer.state_dict(),
                 "scaler": self.scaler.state_dict(),
                 "progress": asdict(self.progress),
+                "neighbours": None if self._neighbours is None else torch.from_numpy(self._neighbours),
             }
         )
 
@@ -229,6 +270,8 @@ class Pretraining:
         self.optimizer.load_state_dict(saved["optimizer"])
         self.scaler.load_state_dict(saved["scaler"])
         self.progress = Progress(**saved["progress"])
+        neighbours = saved["neighbours"]
+        self._neighbours = None if neighbours is None else neighbours.cpu().numpy()
 
     def _pairs_ahead(
         self, start: int, end: int, workers: int
@@ -251,10 +294,21 @@ class Pretraining:
         """Two standardised views (B, bands, S, S) of the tiles of a step."""
         epoch, place = divmod(step, self.steps_per_epoch)
         rows = self._order(epoch)[place * self.batch : (place + 1) * self.batch]
-        tiles = torch.from_numpy(self.tiles(rows)).to(self.device)
         rng = self._chance(_VIEWS, step)
-        first, second = (self.scaling(self.views.draw(tiles, rng)) for _ in range(2))
+        first, second = (self._views_of(chosen, rng) for chosen in (rows, self._partners(rows, step)))
         return first, second
+
+    def _partners(self, rows: NDArray[np.int64], step: int) -> NDArray[np.int64]:
+        """The tile of each row's second view: itself, or any of its neighbours where there are some."""
+        if self._neighbours is None:
+            return rows
+        which = self._chance(_POSITIVES, step).integers(0, self._neighbours.shape[1], len(rows))
+        partners: NDArray[np.int64] = self._neighbours[rows, which]
+        return partners
+
+    def _views_of(self, rows: NDArray[np.int64], rng: np.random.Generator) -> torch.Tensor:
+        tiles = torch.from_numpy(self.tiles(rows)).to(self.device)
+        return self.scaling(self.views.draw(tiles, rng))
 
     def _chance(self, kind: int, number: int) -> np.random.Generator:
         return np.random.default_rng([self.options.seed, kind, number])

@@ -98,14 +98,14 @@ def test_half_a_resnet_is_a_resnet_with_half_the_channels():
     assert sum(tensor.numel() for tensor in half.values()) < 2.9e6
 
 
-def test_blocks_are_read_side_by_side_and_scaled(tmp_path):
-    """Against forward hooks on the network, and the scaling by hand."""
+def test_blocks_are_read_side_by_side_and_whitened(tmp_path):
+    """Against forward hooks on the network, and the whitening by hand."""
     state = network_state("resnet18_half")
     rng = np.random.default_rng(0)
-    mean, spread = (torch.from_numpy(rng.uniform(0.5, 2.0, 64 + 256)).float() for _ in range(2))
+    mean, matrix = (torch.from_numpy(rng.uniform(0.5, 2.0, shape)).float() for shape in (320, (320, 320)))
     path = tmp_path / "mine.safetensors"
     spec = replace(spec_of(path, "resnet18_half"), layers=("layer2", "layer4"))
-    save_encoder(path, {**state, "readout.mean": mean, "readout.spread": spread}, spec)
+    save_encoder(path, {**state, "readout.mean": mean, "readout.matrix": matrix}, spec)
     pixels = reflectance()
     vectors = exact(load_encoder(str(path))).encode(pixels, RGB)
     network, found = build_network("resnet18_half", 3).eval(), []
@@ -114,7 +114,7 @@ def test_blocks_are_read_side_by_side_and_scaled(tmp_path):
         block.register_forward_hook(lambda _m, _i, output: found.append(output.mean(dim=(2, 3))))
     with torch.no_grad():
         network(torch.from_numpy(pixels) - 1.0)
-    expected = (torch.cat(found, dim=1) - mean) / spread
+    expected = (torch.cat(found, dim=1) - mean) @ matrix
     np.testing.assert_allclose(vectors, expected.numpy(), rtol=1e-3, atol=1e-4)
     assert dimension_of(spec) == 320
 

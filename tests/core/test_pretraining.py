@@ -73,6 +73,32 @@ def test_a_training_that_was_stopped_twice_learns_bit_for_bit_the_same(images, t
     assert sorted(path.name for path in tmp_path.iterdir()) == ["parts.safetensors", "whole.safetensors"]
 
 
+def test_neighbours_are_kept_over_interruptions(images, tmp_path):
+    """They are looked for after the first epoch and after the second; it is stopped before, between and after."""
+    options = replace(QUICK, method="simclr", neighbours=2, mine_every=1)
+    whole = pretrain([images], tmp_path / "whole.safetensors", options)
+    for steps in (1, 2, 2):
+        with pytest.raises(Cancelled):
+            pretrain([images], tmp_path / "parts.safetensors", options, monitor=stop_after(steps))
+    parts = pretrain([images], tmp_path / "parts.safetensors", options)
+    assert same_weights(whole.encoder, parts.encoder)
+    unlabelled = pretrain([images], tmp_path / "c.safetensors", options, SourceOptions(labels=False))
+    assert same_weights(whole.encoder, unlabelled.encoder)
+
+
+def test_neighbours_are_looked_for_once_the_network_knows_something(images, tmp_path):
+    """So at once where it begins with an encoder, and else after so many epochs."""
+    alone = replace(QUICK, epochs=1)
+    others = replace(alone, neighbours=3)
+    first = pretrain([images], tmp_path / "first.safetensors", alone)
+    same = pretrain([images], tmp_path / "same.safetensors", others)
+    assert same_weights(first.encoder, same.encoder)
+    start = str(first.encoder)
+    second = pretrain([images], tmp_path / "second.safetensors", alone, start=start)
+    different = pretrain([images], tmp_path / "different.safetensors", others, start=start)
+    assert not same_weights(second.encoder, different.encoder)
+
+
 def test_workers_do_not_change_what_is_learnt(images, tmp_path):
     one = pretrain([images], tmp_path / "one.safetensors", QUICK, workers=1)
     three = pretrain([images], tmp_path / "three.safetensors", QUICK, workers=3)
@@ -203,6 +229,8 @@ def test_tiff_images_are_read_in_their_own_unit(tmp_path):
         ({"temperature": 0.0}, "temperature"),
         ({"least_area": 0.0}, "area"),
         ({"network": "vgg"}, "network"),
+        ({"neighbours": -1}, "neighbours"),
+        ({"mine_every": 0}, "epochs"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(images, tmp_path, options, said):

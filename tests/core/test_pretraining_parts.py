@@ -6,8 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from quadrat.core.encoders.whitening import measure_whitening
 from quadrat.core.pretraining.contrast import MoCo, SimCLR, info_nce, nt_xent
 from quadrat.core.pretraining.neighbours import knn_accuracy
+from quadrat.core.pretraining.positives import mine_neighbours
 from quadrat.core.pretraining.views import Views
 
 PLAIN = Views(size_px=32, least_area=1.0, most_area=1.0, brightness=0.0, contrast=0.0, tint=0.0)
@@ -185,6 +187,35 @@ def test_knn_agrees_with_scikit_learn():
     unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True))[order]
     theirs = KNeighborsClassifier(5).fit(unit[60:], labels[order][60:]).score(unit[:60], labels[order][:60])
     assert ours == pytest.approx(theirs, abs=1e-9)
+
+
+@given(st.integers(2, 30), st.integers(1, 6), st.integers(0, 99))
+@settings(max_examples=25, deadline=None)
+def test_mined_neighbours_are_the_nearest_others(count, wanted, seed):
+    features = np.random.default_rng(seed).standard_normal((count, 5)) * [1, 2, 3, 4, 0] + 7
+    mined = mine_neighbours(torch.from_numpy(features).float(), wanted, 0)
+    tensor = torch.from_numpy(features).float()
+    whitened = measure_whitening(tensor)(tensor).numpy()
+    unit = whitened / np.linalg.norm(whitened, axis=1, keepdims=True)
+    cosines = unit @ unit.T
+    np.fill_diagonal(cosines, -np.inf)
+    nearest = np.sort(cosines, axis=1)[:, ::-1][:, : min(wanted, count - 1)]
+    assert mined.shape == nearest.shape
+    np.testing.assert_allclose(np.take_along_axis(cosines, mined, axis=1), nearest, atol=1e-4)
+
+
+def test_mining_copes_with_tiles_that_are_all_the_same():
+    mined = mine_neighbours(torch.ones(9, 4), 3, 0)
+    assert mined.shape == (9, 3)
+    assert not (mined == np.arange(9)[:, None]).any()
+
+
+def test_among_very_many_tiles_neighbours_are_looked_for_in_a_sample(monkeypatch):
+    monkeypatch.setattr("quadrat.core.pretraining.positives._CANDIDATES", 10)
+    mined = mine_neighbours(torch.from_numpy(np.random.default_rng(0).standard_normal((40, 4))).float(), 3, 5)
+    assert len(np.unique(mined)) <= 10
+    assert not (mined == np.arange(40)[:, None]).any()
+    assert all(len(set(row)) == 3 for row in mined.tolist())
 
 
 def test_whole_tiles_are_looked_at_in_the_scale_of_the_views() -> None:
