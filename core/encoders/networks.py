@@ -17,7 +17,7 @@ from ..architectures import backbone_weights, bands_of, build_network, file_sha2
 from ..errors import EncoderError
 from ..kernels.memory import is_out_of_memory
 from .base import Encoder, EncoderCard
-from .spec import EncoderSpec
+from .spec import POOLING, EncoderSpec
 from .throughput import BatchSize, pool_in_float32, precision_of
 from .whitening import Whitening
 
@@ -147,7 +147,7 @@ def load_network(spec: EncoderSpec, device: str | torch.device = "cpu") -> Netwo
     state, whitening = split_whitening(_weights(spec))
     load_strictly(network, state, f"{spec.weights.name} does not fit the network {spec.architecture}.")
     return NetworkEncoder(
-        card, Readout(network, spec.layers, whitening) if spec.layers else network, spec.input, device
+        card, Readout(network, spec.layers, spec.pooling, whitening) if spec.layers else network, spec.input, device
     )
 
 
@@ -166,7 +166,10 @@ def _card(spec: EncoderSpec) -> EncoderCard:
             hint="Get the file again, or correct `sha256` in the encoder file.",
             details=f"expected sha256 {spec.sha256}, found {digest}",
         )
-    described = json.dumps([spec.architecture, spec.layers, asdict(spec.input)], sort_keys=True)
+    facts = [spec.architecture, spec.layers, asdict(spec.input)]
+    if spec.pooling != POOLING[:1]:
+        facts.append(spec.pooling)
+    described = json.dumps(facts, sort_keys=True)
     fingerprint = hashlib.sha256(f"{digest} {described}".encode()).hexdigest()
     return EncoderCard(
         spec.name, spec.input.bands, fingerprint, spec.licence, spec.source, stand_ins=spec.input.stand_ins()
@@ -190,24 +193,41 @@ def _pooled(features: torch.Tensor) -> torch.Tensor:
     return features.flatten(2).mean(dim=2) if features.ndim == 4 else features
 
 
+def _varied(features: torch.Tensor) -> torch.Tensor:
+    """``(B, d)``: how much each channel varies over the tile; not at all where there are no places."""
+    return features.flatten(2).std(dim=2, correction=0) if features.ndim == 4 else torch.zeros_like(features)
+
+
+_POOLED = dict(zip(POOLING, (_pooled, _varied), strict=True))
+
+
 @torch.inference_mode()
 def dimension_of(spec: EncoderSpec) -> int:
     """How many numbers the network makes of a tile, found without its weights and without computing any."""
     channels, size = len(spec.input.bands), spec.input.size_px
     with torch.device("meta"):
         network = build_network(spec.architecture, channels).eval()
-        network = Readout(network, spec.layers) if spec.layers else network
+        network = Readout(network, spec.layers, spec.pooling) if spec.layers else network
         return _pooled(network(torch.empty(1, channels, size, size))).shape[1]
 
 
 class Readout(nn.Module):
     """A network read at some of its blocks, for example ``layer3`` and ``layer4``: their averages, side by side.
 
+    ``pooling`` says what is made of each channel of a block: its ``mean`` over the tile, its ``std``, or both. How much
+    a channel varies tells of things that are small beside the tile.
+
     Blocks differ in how large their numbers are, and many numbers say the same. ``whitening``, measured on the imagery
     that the network was trained on, makes all count alike in the distances between vectors.
     """
 
-    def __init__(self, network: nn.Module, layers: Sequence[str], whitening: Whitening | None = None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        layers: Sequence[str],
+        pooling: Sequence[str] = POOLING[:1],
+        whitening: Whitening | None = None,
+    ) -> None:
         from torchvision.models.feature_extraction import create_feature_extractor
 
         super().__init__()
@@ -220,6 +240,7 @@ class Readout(nn.Module):
                 hint="Correct `layers` in the encoder file.",
                 details=known,
             ) from error
+        self.pooling = tuple(pooling)
         self.mean: torch.Tensor | None
         self.matrix: torch.Tensor | None
         for name, values in zip(Whitening._fields, whitening or (None, None), strict=True):
@@ -227,7 +248,8 @@ class Readout(nn.Module):
 
     def forward(self, prepared: torch.Tensor) -> torch.Tensor:
         """``(B, bands, S, S)`` -> ``(B, d)`` float32."""
-        features = torch.cat([_pooled(block.float()) for block in self.blocks(prepared).values()], dim=1)
+        blocks = [block.float() for block in self.blocks(prepared).values()]
+        features = torch.cat([_POOLED[how](block) for how in self.pooling for block in blocks], dim=1)
         if self.mean is None or self.matrix is None:
             return features
         with torch.autocast(features.device.type, enabled=False):  # a product, which it would take in half precision

@@ -7,6 +7,7 @@ metadata of a ``.safetensors`` file, which then is a whole encoder by itself::
     name = "resnet50-sentinel2-all-moco"
     architecture = "resnet50"                 # see core/architectures.py
     layers = ["layer3", "layer4"]             # optional: pool these blocks instead of the last one, side by side
+    pooling = ["mean", "std"]                 # optional, with layers: what is made of each channel; the mean alone
     weights = "resnet50_all.pth"              # beside this file, or an absolute path
     sha256 = "..."                            # optional: the whole hash or its beginning
     url = "https://..."                       # optional: where to fetch the weights if they are not here
@@ -50,6 +51,8 @@ UNIT_GAIN = {"reflectance": 1.0, "dn": 10_000.0}
 UNITS = (*UNIT_GAIN, *UNIT_MAXIMUM)
 _BAND = re.compile(r"B(\d\d|8A)")
 METADATA_KEY = "quadrat"
+POOLING = ("mean", "std")
+"""What can be made of each channel of a block; the first is made unless something else is said."""
 """Under which a ``.safetensors`` file keeps its specification."""
 
 
@@ -138,7 +141,8 @@ class EncoderSpec:
     """A network encoder: the network, its weights, its input, and where it comes from.
 
     ``weights`` is the path of the weights file; ``layers`` are the blocks whose pooled features make the vector, none
-    for the last. ``dimension``, the numbers a tile, is None where nobody wrote it down.
+    for the last, and ``pooling`` says how, see :data:`POOLING`. ``dimension``, the numbers a tile, is None where nobody
+    wrote it down.
     """
 
     name: str
@@ -146,6 +150,7 @@ class EncoderSpec:
     input: InputSpec
     weights: Path = Path()
     layers: tuple[str, ...] = ()
+    pooling: tuple[str, ...] = POOLING[:1]
     sha256: str = ""
     url: str = ""
     dimension: int | None = None
@@ -153,10 +158,16 @@ class EncoderSpec:
     source: str = ""
     summary: str = ""
 
+    def __post_init__(self) -> None:
+        if not self.pooling or set(self.pooling) - set(POOLING) or len(set(self.pooling)) < len(self.pooling):
+            raise _not_complete(self.weights, f"pooling is a list of {' and '.join(POOLING)}, not {self.pooling}")
+        if self.pooling != POOLING[:1] and not self.layers:
+            raise _not_complete(self.weights, "pooling needs `layers`: the last features have one number a channel")
+
     def to_json(self) -> str:
         """The specification as it goes into a weights file: without the file's own path, hash and address."""
         table = asdict(self)
-        for key in ("weights", "sha256", "url"):
+        for key in ("weights", "sha256", "url", *(("pooling",) if self.pooling == POOLING[:1] else ())):
             del table[key]
         kept = {key: value for key, value in table.items() if value not in ("", None, ())}
         kept["input"] = {key: value for key, value in table["input"].items() if value not in (None, {})}
@@ -292,7 +303,8 @@ def _from_table(table: Mapping[str, Any], path: Path) -> EncoderSpec:
             name=str(table.get("name", path.stem)),
             architecture=str(table["architecture"]),
             weights=path.parent / Path(table["weights"]).expanduser(),
-            layers=_names(table.get("layers", ())),
+            layers=_names(table.get("layers", ()), "layers"),
+            pooling=_names(table.get("pooling", POOLING[:1]), "pooling"),
             input=_input_from(given_input),
             dimension=int(table["dimension"]) if "dimension" in table else None,
             **texts,
@@ -301,10 +313,10 @@ def _from_table(table: Mapping[str, Any], path: Path) -> EncoderSpec:
         raise _not_complete(path, str(error)) from error
 
 
-def _names(value: Any) -> tuple[str, ...]:
+def _names(value: Any, key: str) -> tuple[str, ...]:
     """A list of names; a single text would be taken for its letters."""
     if isinstance(value, str):
-        raise TypeError(f'`layers` is a list: ["{value}"]')
+        raise TypeError(f'`{key}` is a list: ["{value}"]')
     return tuple(str(name) for name in value)
 
 

@@ -119,6 +119,34 @@ def test_blocks_are_read_side_by_side_and_whitened(tmp_path):
     assert dimension_of(spec) == 320
 
 
+def test_blocks_may_say_how_much_their_channels_vary(tmp_path):
+    """First the averages of all blocks, then the spreads; against the network cut off after each block."""
+    path = tmp_path / "mine.safetensors"
+    spec = replace(spec_of(path), layers=("features.3", "features.8"), pooling=("mean", "std"))
+    state = network_state()
+    save_encoder(path, state, spec)
+    pixels = reflectance()
+    vectors = exact(load_encoder(str(path))).encode(pixels, RGB)
+    network, maps = build_network("squeezenet1_1", 3).eval(), []
+    network.load_state_dict(state)
+    for block in (network.features[3], network.features[8]):
+        block.register_forward_hook(lambda _m, _i, output: maps.append(output))
+    with torch.no_grad():
+        network(torch.from_numpy(pixels) - 1.0)
+    parts = [f.mean(dim=(2, 3)) for f in maps] + [f.flatten(2).numpy().std(axis=2) for f in maps]
+    np.testing.assert_allclose(vectors, np.concatenate(parts, axis=1), rtol=1e-3, atol=1e-4)
+    assert dimension_of(spec) == vectors.shape[1] == 2 * dimension_of(replace(spec, pooling=("mean",)))
+
+
+@pytest.mark.parametrize(
+    ("layers", "pooling"), [(("layer4",), ("max",)), (("layer4",), ()), (("layer4",), ("std", "std")), ((), ("std",))]
+)
+def test_pooling_that_cannot_be_is_refused(tmp_path, layers, pooling):
+    with pytest.raises(EncoderError) as refusal:
+        replace(spec_of(tmp_path / "mine.safetensors", "resnet18"), layers=layers, pooling=pooling)
+    assert "pooling" in refusal.value.details
+
+
 def test_any_number_of_bands_is_possible(tmp_path):
     bands = ("B02", "B03", "B04", "B08", "B11", "B12")
     path = write_encoder(tmp_path, "resnet18", bands=bands)
