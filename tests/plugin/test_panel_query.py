@@ -101,7 +101,7 @@ def test_a_learner_is_chosen_by_hand_and_learns_from_then_on(panel, bench, ready
 def test_where_a_tile_may_have_several_classes_others_are_recommended(panel, bench, ready_project):
     opened(panel, bench, ready_project("multi", budget=0).path)
     assert panel.strategy.currentText() == "uherding (recommended)"
-    assert panel.learner.currentText() == "auto (default)"
+    assert panel.learner.currentText() == "linear (default)"
 
 
 def test_it_says_that_farthest_points_need_a_first_label(panel, bench, ready_project):
