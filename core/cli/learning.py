@@ -47,7 +47,7 @@ def query(
         str | None,
         typer.Option(
             help="What learns from the answers; `quadrat learners` lists them.",
-            show_default="the function's own, else linear",
+            show_default="the function's own, else as `quadrat learners` says",
         ),
     ] = None,
     learner_parameter: LearnerParameters = None,

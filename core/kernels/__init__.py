@@ -29,7 +29,7 @@ from .arrays import (
 )
 from .clustering import Clusters, kmeans
 from .covering import Kernel, ball, gaussian, greedy_coverage
-from .distances import References, all_squared_distances, nearest_neighbours
+from .distances import References, all_squared_distances, nearest_neighbours, nearest_others
 from .farthest import farthest_points, most_central
 from .memory import sparing
 from .sampling import d2_sampling
@@ -59,6 +59,7 @@ __all__ = [
     "kmeans",
     "most_central",
     "nearest_neighbours",
+    "nearest_others",
     "nearest_squared_distances",
     "probabilities_of",
     "sparing",

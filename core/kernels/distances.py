@@ -96,6 +96,24 @@ def nearest_neighbours(
     return rows[places], distances
 
 
+def nearest_others(
+    embeddings: Rows,
+    queries: Indices,
+    rows: Indices,
+    neighbours: int,
+    *,
+    device: Device = "cpu",
+    monitor: Monitor = SILENT,
+) -> tuple[Indices, Floats]:
+    """As :func:`nearest_neighbours`, but no query is its own neighbour; k is cut to n - 1."""
+    found, distances = nearest_neighbours(embeddings, queries, rows, neighbours + 1, device=device, monitor=monitor)
+    own = found == queries[:, None]
+    # Who is not among the rows, or among many duplicates does not find itself, has one too many: the farthest goes.
+    own[~own.any(axis=1), -1] = True
+    shape = (len(queries), max(found.shape[1] - 1, 0))
+    return found[~own].reshape(shape), distances[~own].reshape(shape)
+
+
 _PLACE = 2**32 - 1
 """The lower half of a rank."""
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import cg
 
-from ..kernels import Device, Floats, Indices, Rows, finite_rows, nearest_neighbours
+from ..kernels import Device, Floats, Indices, Rows, finite_rows, nearest_neighbours, nearest_others
 from ..monitor import SILENT, Monitor
 
 Values = NDArray[np.float64]
@@ -59,14 +59,8 @@ def neighbour_graph(
     rows = np.sort(np.random.default_rng(0).permutation(rows)[:most])
     places = np.arange(len(rows))
     unit = _unit(embeddings, rows)
-    found, distances = nearest_neighbours(
-        unit, places, places, neighbours + 1, device=device, monitor=monitor.part(0.1, 1.0)
-    )
-    own = found == places[:, None]
-    # Among many duplicates a row may not be one of its own neighbours: then the farthest goes instead.
-    own[~own.any(axis=1), -1] = True
-    shape = (len(rows), max(found.shape[1] - 1, 0))
-    return Graph(rows, found[~own].reshape(shape), _cosines(distances[~own].reshape(shape)))
+    found, distances = nearest_others(unit, places, places, neighbours, device=device, monitor=monitor.part(0.1, 1.0))
+    return Graph(rows, found, _cosines(distances))
 
 
 def joined(

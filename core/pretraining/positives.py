@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from ..encoders.whitening import measure_whitening
-from ..kernels import nearest_neighbours
+from ..kernels import nearest_others
 
 _CANDIDATES = 20_000
 """Tiles among which neighbours are looked for: enough for close ones, and time grows with the number of tiles alone."""
@@ -35,9 +35,4 @@ def mine_neighbours(features: torch.Tensor, count: int, seed: int) -> NDArray[np
     candidates = np.sort(np.random.default_rng(seed).permutation(len(features))[:_CANDIDATES])
     unit = functional.normalize(measure_whitening(features[candidates])(features.cpu()), dim=1)
     rows = np.arange(len(unit))
-    found, _ = nearest_neighbours(unit.numpy(), rows, candidates, count + 1, device=features.device.type)
-    own = found == rows[:, None]
-    # A tile that is no candidate, or is one of many duplicates, does not find itself: then the farthest goes.
-    own[~own.any(axis=1), -1] = True
-    others: NDArray[np.int64] = found[~own].reshape(len(rows), -1)
-    return others
+    return nearest_others(unit.numpy(), rows, candidates, count, device=features.device.type)[0]
