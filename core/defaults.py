@@ -23,6 +23,6 @@ def default_strategy(mode: Mode) -> str:
 
 
 def default_learner(mode: Mode, strategy: str = "") -> Choice:
-    """The learner: the one that the query function was published with, where it asks for one, else the usual."""
+    """The learner: the one that the query function was published with, where it asks for one, else the mode's."""
     own = STRATEGIES.find(strategy).learner if strategy else ""
     return Choice(own or _LEARNERS[mode])

@@ -112,7 +112,7 @@ def simulate(
         list[str] | None,
         typer.Option(
             help="A learner; repeatable.",
-            show_default=f"the function's own, else linear, or {_BY_EXPERIMENT}",
+            show_default=f"the function's own, else as `quadrat learners` says, or {_BY_EXPERIMENT}",
             rich_help_panel=_RUNS,
         ),
     ] = None,

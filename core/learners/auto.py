@@ -40,8 +40,9 @@ def fit_auto(task: Task, run: Run, *, folds: Annotated[int, Within(2)] = 3) -> F
         LearningError: no label, labels that do not fit, or one class alone in single mode.
         Cancelled: the caller asked to stop.
     """
+    share = _CHOOSING / len(_CANDIDATES)
     found = {
-        name: predict_held_out(learn, task, _stage(run, number), folds)
+        name: predict_held_out(learn, task, run.part(number * share, (number + 1) * share), folds)
         for number, (name, learn) in enumerate(_CANDIDATES.items())
     }
     if not found[_USUAL].suffices:
@@ -51,14 +52,8 @@ def fit_auto(task: Task, run: Run, *, folds: Annotated[int, Within(2)] = 3) -> F
     chosen = max(scores, key=lambda name: scores[name])
     told = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
     run.monitor.info(f"{chosen} learns: it foretells labels best (log likelihood: {told}).")
-    fitted = _CANDIDATES[chosen](task, replace(run, monitor=run.monitor.part(_CHOOSING, 1.0)))
+    fitted = _CANDIDATES[chosen](task, run.part(_CHOOSING, 1.0))
     return replace(fitted, head=replace(fitted.head, temperature=temperatures[chosen]))
-
-
-def _stage(run: Run, number: int) -> Run:
-    """The same run, of which only the part of one candidate is reported."""
-    share = _CHOOSING / len(_CANDIDATES)
-    return replace(run, monitor=run.monitor.part(number * share, (number + 1) * share))
 
 
 LEARNERS = (

@@ -9,7 +9,7 @@ calibration are written once, and a query function never knows which learner it 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -77,6 +77,10 @@ class Run:
     start: Mapping[str, torch.Tensor] | None = None
     device: Device = "cpu"
     monitor: Monitor = SILENT
+
+    def part(self, start: float, end: float) -> Run:
+        """The same run, of which only a part of the progress is reported, see :meth:`..monitor.Monitor.part`."""
+        return replace(self, monitor=self.monitor.part(start, end))
 
 
 @dataclass(frozen=True)

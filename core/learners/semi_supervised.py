@@ -16,7 +16,6 @@ embeddings that tell the classes apart badly (statistics of three bands) it is w
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -67,19 +66,14 @@ def fit_semi_supervised(
     config = HeadConfig(dropout=dropout, epochs=epochs, lr=lr, weight_decay=weight_decay)
     guesses = None
     if worth > 0.0 and len(task.unlabelled):
-        guesses = _guesses(task, _stage(run, 0.0, 0.5), neighbours, alpha, worth, most)
-    return fit_on_task(task, _stage(run, 0.5, 1.0), config, guesses)
-
-
-def _stage(run: Run, start: float, end: float) -> Run:
-    """The same run, of which only a part of the progress is reported."""
-    return replace(run, monitor=run.monitor.part(start, end))
+        guesses = _guesses(task, run.part(0.0, 0.5), neighbours, alpha, worth, most)
+    return fit_on_task(task, run.part(0.5, 1.0), config, guesses)
 
 
 def _guesses(task: Task, run: Run, neighbours: int, alpha: float, worth: float, most: int) -> PseudoLabels | None:
     """Pseudo-labels of the unlabelled rows of the graph that any label reaches; None if there is none."""
     labelled, targets = usable_labels(task.embeddings, task.labelled, task.targets, task.n_classes, task.mode)
-    graph = _graph(task, _stage(run, 0.0, 0.7), neighbours, most)
+    graph = _graph(task, run.part(0.0, 0.7), neighbours, most)
     rows, edges = joined(
         graph, task.embeddings, task.unlabelled, labelled, device=run.device, monitor=run.monitor.part(0.7, 0.8)
     )
