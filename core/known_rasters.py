@@ -14,6 +14,8 @@ import numpy as np
 
 from .errors import ImageryError, UsageError
 from .imagery.fingerprints import Fingerprint, dataset_size
+from .imagery.product_metadata import full_name_in
+from .imagery.products import find_product
 from .imagery.rasters import Raster, inspect_raster, open_dataset
 from .monitor import Monitor
 from .project.store import Project, RasterRecord
@@ -58,14 +60,29 @@ def remember_options(project: Project, raster_id: int, options: TilingOptions, s
 
 
 def known_record(project: Project, raster: Raster, now: Fingerprint) -> RasterRecord | None:
-    """The record of this raster, if there is one: the same file or the same content."""
+    """The record of this raster, if there is one: the same file, the same content, or the same Sentinel-2 product."""
+    name = _product_name(raster.path)
     for record in project.rasters():
         there = project.find_raster(record)
         if there is not None and there.resolve() == raster.path.resolve():
             return record
         if record.fingerprint == now.digest:
             return record
+        # A zip and the folder that was unpacked from it have no byte in common.
+        if name and name == _product_name(there or Path(record.path)):
+            return record
     return None
+
+
+def _product_name(path: Path) -> str:
+    """The name that ESA gave the product at a path, or the one that was there; empty for any other raster."""
+    try:
+        product = find_product(path)
+    except ImageryError:
+        product = None
+    if product is None and path.exists():
+        return ""
+    return full_name_in(path.name if product is None else product.name)
 
 
 def renew(

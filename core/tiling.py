@@ -23,7 +23,7 @@ from .imagery.aoi import read_area, tiles_inside
 from .imagery.clouds import CloudMask, find_clouds
 from .imagery.fingerprints import Fingerprint, fingerprint
 from .imagery.grid import TileGrid
-from .imagery.products import find_product
+from .imagery.products import coarser_than_sensed, find_product
 from .imagery.rasters import Raster
 from .imagery.sentinel2 import baseline_name, check_reflectance
 from .imagery.survey import survey
@@ -142,6 +142,8 @@ def _description(raster: Raster) -> str:
     if product and product.level:
         baseline = f", baseline {baseline_name(product.baseline)}" if product.baseline else ""
         facts.insert(0, f"Sentinel-2 {product.level}{baseline}")
+    if product and (coarse := coarser_than_sensed(product)):
+        facts.append(f"only coarser copies of {', '.join(coarse)} are there")
     facts.append(f"reflectance = (DN {raster.radiometry.offset:+g}) x {raster.radiometry.scale:g}")
     return f"{raster.path.name}: {'; '.join(facts)}"
 

@@ -28,6 +28,7 @@ MAIN_METADATA = re.compile(r"(?:MTD_MSI|S2[A-D]_(?:OPER|USER)_MTD_SAF)(L1C|L2A)\
 """The name of a product's main metadata file, and its level."""
 
 PRODUCT_NAME = re.compile(r"S2[A-D]_MSI(L1C|L2A)_(\d{8}T\d{6})_N(\d\d)(\d\d)_R\d{3}_(T\d\d[A-Z]{3})")
+_FULL_NAME = re.compile(rf"{PRODUCT_NAME.pattern}_\d{{8}}T\d{{6}}")
 _GRANULE_NAME = re.compile(r"S2[A-D]_\w{4}_MSI_(L1C|L2A)_TL_\w+?_(T\d\d[A-Z]{3})_N(\d\d)\.(\d\d)")
 _TILE = re.compile(r"(?<![A-Z0-9])T?(\d\d[C-HJ-NP-X][A-HJ-NP-Z]{2})(?![A-Z0-9])")
 _DATE = re.compile(r"(?<!\d)(20\d\d)-?([01]\d)-?([0-3]\d)(?:T(\d{6}))?(?!\d)")
@@ -169,6 +170,12 @@ def facts_of_product_name(text: str) -> Facts:
         level, tile, major, minor = granule.groups()
         return Facts(level, (int(major), int(minor)), tile)
     return Facts()
+
+
+def full_name_in(text: str) -> str:
+    """The name that ESA gave a product, which no other has, wherever it stands in a text; empty if it does not."""
+    found = _FULL_NAME.search(text)
+    return found[0] if found else ""
 
 
 def facts_of_sidecar(content: bytes) -> Facts:

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import ImageryError
 from ..paths import is_file, is_folder, product_of_source
 from .band_folders import BAND_FOLDERS, band_folder_product
+from .band_images import RESOLUTIONS
 from .product import BandFile, Product
 from .product_files import files_in_folder, files_in_zip
 from .product_metadata import PRODUCT_NAME
@@ -23,7 +24,15 @@ from .safe_products import is_main_metadata, safe_product
 from .sentinel2 import BASELINE_4_OFFSET, QUANTIFICATION_SCALE, Radiometry, guess_radiometry
 from .vrt import bands_on_one_grid
 
-__all__ = ["BandFile", "Product", "find_product", "is_product", "open_product", "product_radiometry"]
+__all__ = [
+    "BandFile",
+    "Product",
+    "coarser_than_sensed",
+    "find_product",
+    "is_product",
+    "open_product",
+    "product_radiometry",
+]
 
 _GRANULE_METADATA = "MTD_TL.xml"
 _SAFE_DEPTH = 4  # GRANULE/L2A_T33TUL_A041676_20230615T100350/IMG_DATA/R10m
@@ -66,6 +75,19 @@ def is_product(path: Path) -> bool:
         ImageryError: as :func:`find_product`, but for a zip without a product.
     """
     return (_in_zip(path) if _is_zip(path) else find_product(path)) is not None
+
+
+def coarser_than_sensed(product: Product) -> list[str]:
+    """The bands, as in ``B04 (20 m)``, whose image is coarser than it was sensed, and coarser than that of others.
+
+    So there is none in a folder R20m, whose bands were meant to be of 20 m.
+    """
+    finest = min(band.resolution_m for band in product.bands)
+    return [
+        f"{band.name} ({band.resolution_m} m)"
+        for band in product.bands
+        if band.resolution_m > max(finest, RESOLUTIONS[band.name])
+    ]
 
 
 def open_product(product: Product) -> str:

@@ -84,6 +84,21 @@ def delivered(safe, how, folder):
     return Path(shutil.copytree(images, folder / "bands")), {"offset": -1000.0}
 
 
+def test_a_product_is_not_cut_again_because_it_was_unpacked(project, copy, tmp_path):
+    zipped, _ = delivered(copy, "zip", tmp_path)
+    said = []
+    tile_rasters(project, [zipped])
+    before = project.tiles()
+    (beside,) = tile_rasters(project, [copy], monitor=Monitor(remark=lambda level, text: said.append(text)))
+    assert beside.state == "known"
+    assert "same image" in said[0]
+    zipped.unlink()
+    (instead,) = tile_rasters(project, [copy])
+    assert instead.state == "changed"
+    assert [Path(record.path) for record in project.rasters()] == [copy]
+    assert project.tiles() == before
+
+
 @pytest.mark.parametrize("how", ["JPEG 2000", "zip", "metadata file", "granule", "layer of QGIS", "folder of bands"])
 def test_a_product_gives_the_same_tiles_and_vectors_however_it_is_wrapped(safe, plain, tmp_path, how):
     path, options = delivered(safe, how, tmp_path)
@@ -117,6 +132,16 @@ def test_what_was_found_is_told(project, safe):
         f"{safe.name}: Sentinel-2 L2A, baseline 05.09; bands {', '.join(WITHOUT_B10)}; "
         "reflectance = (DN -1000) x 0.0001"
     ]
+
+
+@pytest.mark.parametrize(("left_out", "told"), [("R10m/*B03*", True), ("R10m/*", False)])
+def test_a_band_of_which_only_a_coarser_copy_is_there_is_told(project, safe, tmp_path, left_out, told):
+    folder, options = delivered(safe, "folder of bands", tmp_path)
+    for file in folder.glob(left_out):
+        file.unlink()
+    said = []
+    tile_rasters(project, [folder], TilingOptions(**options), Monitor(remark=lambda level, text: said.append(text)))
+    assert ("only coarser copies of B03 (20 m) are there" in said[0]) == told
 
 
 def test_pixels_are_those_of_the_band_files(project, safe):
