@@ -116,7 +116,7 @@ def test_paper_1_has_its_query_functions_and_all_others_in_five_pools_with_five_
     experiment = EXPERIMENTS.find("paper1")
     plans = experiment.plans(experiment.defaults)
     asked = {plan.strategy for plan in plans}
-    assert {"random", "fps", "osal", "mcfps", "mcfps:paper", "margin", "uherding", "badge", "typiclust"} <= asked
+    assert {"random", "fps", "osal", "mcfps", "mcfps:paper", "margin", "margin+clustering", "badge", "typiclust"} <= asked
     assert not asked & {"cvirs", "mmc"}
     assert len(plans) == 25 * len(asked)
     assert {plan.variant for plan in plans} == {"balanced", *(f"unbalanced-{k}" for k in (1, 2, 3, 4))}
@@ -136,7 +136,7 @@ def test_paper_2_ends_at_the_same_number_of_labels_whatever_the_budget():
     }
     assert {(plan.initial, plan.initial_by) for plan in plans} == {(40, "random")}
     asked = {plan.strategy for plan in plans}
-    assert {"random", "ll", "tpd", "mge", "ll+clustering", "cvirs", "mmc", "badge", "max_herding"} <= asked
+    assert {"random", "ll", "tpd", "mge", "ll+clustering", "cvirs", "mmc", "badge", "margin+clustering"} <= asked
     warm = {plan.strategy for plan in plans if plan.learner == Choice("linear", {"warm": True})}
     assert warm == {"random", "ll", "tpd", "mge", "ll+clustering", "tpd+clustering", "mge+clustering"}
 

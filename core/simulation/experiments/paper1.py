@@ -23,8 +23,8 @@ VARIANTS = (BALANCED, *(f"unbalanced-{number}" for number in (1, 2, 3, 4)))
 
 
 def strategies() -> tuple[str, ...]:
-    """The paper's query functions, then all others for tiles of one class but those that only add a clustering."""
-    others = (entry.name for entry in STRATEGIES.entries() if "single" in entry.modes and "+" not in entry.name)
+    """The paper's query functions, then all others for tiles of one class."""
+    others = (entry.name for entry in STRATEGIES.entries() if "single" in entry.modes)
     return tuple(dict.fromkeys((*OF_THE_PAPER, *others)))
 
 

@@ -25,8 +25,8 @@ _SETTING = Setting(mode="multi", budgets=(10, 20, 40), labels=400, initial=40)
 
 
 def strategies() -> tuple[str, ...]:
-    """The paper's query functions, then all others for tiles of several classes but those that only add clustering."""
-    others = (entry.name for entry in STRATEGIES.entries() if "multi" in entry.modes and "+" not in entry.name)
+    """The paper's query functions, then all others for tiles of several classes."""
+    others = (entry.name for entry in STRATEGIES.entries() if "multi" in entry.modes)
     return tuple(dict.fromkeys((*OF_THE_PAPER, *others)))
 
 
