@@ -35,7 +35,7 @@ def query(
         str | None,
         typer.Option(
             help="One of the query functions listed below; `quadrat strategies` explains them.",
-            show_default="margin, or uherding where a tile may have several classes",
+            show_default="margin+clustering, or uherding where a tile may have several classes",
         ),
     ] = None,
     budget: Annotated[int, typer.Option("--budget", "-b", help="How many tiles to ask for.")] = 64,

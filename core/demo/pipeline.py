@@ -15,6 +15,7 @@ import numpy as np
 
 from ..batch import BatchOutcome, curve_table, run_batch
 from ..config import BatchConfig
+from ..defaults import default_strategy
 from ..errors import UsageError
 from ..monitor import SILENT, Monitor
 from ..pictures import draw_project
@@ -23,7 +24,7 @@ from ..project.store import Project
 from ..tiling_options import TilingOptions
 from .scene import DemoScene, make_scene, scene_files
 
-STRATEGY = "margin"
+STRATEGY = default_strategy("single")
 RANDOM = "random"
 ROUNDS = 6
 BUDGET = 32

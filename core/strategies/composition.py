@@ -51,7 +51,7 @@ def strategies_of(uncertainty: Uncertainty) -> tuple[Strategy, Strategy]:
     def choose_highest(pool: Pool, request: Request, **parameters: Any) -> Selection:
         """The tiles with the highest scores."""
         places, scores = _leaders(uncertainty, pool, request, request.budget, parameters)
-        return _selection(uncertainty, pool, places, scores, "")
+        return _selection(uncertainty, pool, places, scores)
 
     def choose_clustered(
         pool: Pool, request: Request, *, multiple: Annotated[int, Within(1)] = 3, **parameters: Any
@@ -71,9 +71,7 @@ def strategies_of(uncertainty: Uncertainty) -> tuple[Strategy, Strategy]:
             monitor=request.monitor.part(0.5, 1.0),
         )
         chosen = first_of_each(clusters.labels, request.budget)
-        return _selection(
-            uncertainty, pool, places[chosen], scores[chosen], f"; for variety, among the {len(places)} highest"
-        )
+        return _selection(uncertainty, pool, places[chosen], scores[chosen])
 
     known = parameters_of(uncertainty.score)
     plain = Strategy(
@@ -92,7 +90,7 @@ def strategies_of(uncertainty: Uncertainty) -> tuple[Strategy, Strategy]:
         plain,
         name=f"{uncertainty.name}+clustering",
         function=choose_clustered,
-        summary=f"The tiles of {uncertainty.name}, but one from each of b clusters of similar ones.",
+        summary=f"{uncertainty.asks_for}, but of those that are alike only one a round.",
         source=f"Möllenbrok, Sumbul and Demir 2023, section II, on {uncertainty.name}",
         cost=f"as {uncertainty.name}, then b clusters of a few b tiles",
     )
@@ -135,9 +133,7 @@ def _leaders(
     return places, scores[places].astype(np.float64)
 
 
-def _selection(
-    uncertainty: Uncertainty, pool: Pool, places: NDArray[np.intp], scores: Utilities, remark: str
-) -> Selection:
+def _selection(uncertainty: Uncertainty, pool: Pool, places: NDArray[np.intp], scores: Utilities) -> Selection:
     rows = pool.eligible[places]
     reasons = (uncertainty.reason(pool, int(row), float(score)) for row, score in zip(rows, scores, strict=True))
-    return Selection(rows, scores, tuple(f"{reason}{remark}" for reason in reasons))
+    return Selection(rows, scores, tuple(reasons))

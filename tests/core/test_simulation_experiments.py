@@ -116,7 +116,7 @@ def test_paper_1_has_its_query_functions_and_all_others_in_five_pools_with_five_
     experiment = EXPERIMENTS.find("paper1")
     plans = experiment.plans(experiment.defaults)
     asked = {plan.strategy for plan in plans}
-    assert {"random", "fps", "osal", "mcfps", "mcfps:paper", "margin", "margin+clustering", "badge", "typiclust"} <= asked
+    assert {"random", "fps", "osal", "mcfps", "mcfps:paper", "margin", "margin+clustering", "typiclust"} <= asked
     assert not asked & {"cvirs", "mmc"}
     assert len(plans) == 25 * len(asked)
     assert {plan.variant for plan in plans} == {"balanced", *(f"unbalanced-{k}" for k in (1, 2, 3, 4))}

@@ -57,7 +57,7 @@ def test_near_duplicates_are_asked_once():
     assert select("margin", pool, 4).indices.tolist() == [1, 2, 3, 4]
     picks = select("margin+clustering", pool, 4, parameters={"multiple": 2})
     assert picks.indices.tolist() == [1, 5, 6, 7]
-    assert picks.reasons[0] == "unsure: class 0 0.50; for variety, among the 8 highest"
+    assert picks.reasons[0] == "unsure: class 0 0.50"
 
 
 def test_a_multiple_of_one_is_the_uncertainty_alone():

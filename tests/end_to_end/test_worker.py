@@ -49,7 +49,8 @@ def test_the_whole_job(worker, folder, mode):
         "dimension": 16,
     }
     first = worker.call("query", project=path, budget=8)
-    chosen = ("margin", "kmeans") if mode == "single" else ("uherding", "uherding")  # which needs no labels to begin
+    # uherding needs no labels to begin with.
+    chosen = ("margin+clustering", "kmeans") if mode == "single" else ("uherding", "uherding")
     assert (first["strategy"], first["chosen_by"], first["eligible"]) == (*chosen, 36)
     assert worker.call("suggest", project=path, tiles=first["tiles"]) == {"suggestions": []}
     check = worker.call("query", project=path, budget=12, validation=True)

@@ -13,7 +13,7 @@ from quadrat.plugin.tallies import open_tiles
 from quadrat.plugin.workflow import QuerySettings
 
 from .waiting import wait_until
-from .workbench import frozen
+from .workbench import RECOMMENDED, frozen
 
 
 @pytest.fixture
@@ -50,12 +50,12 @@ def test_it_says_which_panel_comes_first(panel, bench, tmp_path):
 def test_the_recommended_function_comes_first_with_what_it_is_good_for(panel, bench, ready_project):
     opened(panel, bench, ready_project(budget=0).path)
     names = [panel.strategy.itemData(index) for index in range(panel.strategy.count())]
-    assert names[0] == "margin"
-    assert panel.strategy.currentText() == "margin (recommended)"
+    assert names[0] == RECOMMENDED
+    assert panel.strategy.currentText() == f"{RECOMMENDED} (recommended)"
     assert {"random", "fps", "kmeans", "mcfps", "mcfps:paper"} <= set(names)
     assert "hardest to tell apart" in panel.summary.said
-    assert "Scheffer" in panel.strategy.toolTip()
-    assert panel.parameters.fields == {}
+    assert "Möllenbrok" in panel.strategy.toolTip()
+    assert set(panel.parameters.fields) == {"multiple"}
 
 
 def test_a_function_is_chosen_by_hand_and_asks_with_its_own_parameters(panel, bench, ready_project):
@@ -132,14 +132,14 @@ def test_a_function_that_is_not_there_any_more_gives_way_to_the_recommended_one(
     bench.job.open(path)
     bench.workflow.remember(QuerySettings("crystal ball", budget=12))
     opened(panel, bench, path)
-    assert bench.workflow.query_settings == QuerySettings("margin", budget=12)
+    assert bench.workflow.query_settings == QuerySettings(RECOMMENDED, budget=12)
 
 
 def test_it_tells_of_the_cold_start_and_of_the_last_round(panel, bench, ready_project):
     ready = ready_project()
     opened(panel, bench, ready.path)
     assert "typical tiles" in panel.cold_start.said
-    assert "8 tiles by kmeans in place of margin" in panel.state.said
+    assert f"8 tiles by kmeans in place of {RECOMMENDED}" in panel.state.said
     assert panel.state.said.endswith("0 answered.")
     assert "8 tiles of the latest round wait" in panel.next_step()
     bench.answer(ready, open_tiles(bench.project))
@@ -183,7 +183,7 @@ def test_a_list_that_does_not_come_can_be_asked_for_again(panel, bench, ready_pr
     bench.engine.use_interpreter(None)
     click(panel.list_button)
     wait_until(lambda: panel.summary.said, "the query functions")
-    assert panel.strategy.currentText() == "margin (recommended)"
+    assert panel.strategy.currentText() == f"{RECOMMENDED} (recommended)"
     assert panel.list_note.isHidden()
     assert panel.list_button.isHidden()
 

@@ -20,6 +20,7 @@ from quadrat.plugin.tallies import open_tiles, round_tallies
 from quadrat.plugin.workflow import QuerySettings
 
 from .waiting import wait_until
+from .workbench import RECOMMENDED
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_the_numbers_are_those_of_the_project(panel, bench, scored):
     assert column(panel.classes, 2) == [str(predicted.count(item.class_id)) for item in classes]
     first, *_ = round_tallies(bench.project)
     assert column(panel.rounds, 0) == ["1", "", "2"]
-    assert column(panel.rounds, 1) == ["margin", "validation", "margin"]
+    assert column(panel.rounds, 1) == [RECOMMENDED, "validation", RECOMMENDED]
     assert column(panel.rounds, 2) == ["8/8", "6/6", "0/5"]
     assert column(panel.rounds, 3) == ["8", "", ""]
     assert column(panel.rounds, 4) == [f"{first.score:.3f}", "", ""]
@@ -162,7 +163,7 @@ def test_a_table_can_be_copied_and_exported(panel, bench, scored, tmp_path):
     write_rounds(out, round_tallies(bench.project))
     with out.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert (rows[0]["function"], rows[0]["tiles"], rows[0]["answered"]) == ("margin", "8", "8")
+    assert (rows[0]["function"], rows[0]["tiles"], rows[0]["answered"]) == (RECOMMENDED, "8", "8")
     assert float(rows[0]["accuracy"]) == round_tallies(bench.project)[0].score
     assert "set_aside" not in rows[0]
 

@@ -14,7 +14,7 @@ from quadrat.plugin.workflow import PrepareRequest, QuerySettings, RasterChoice
 from .projects import CLASSES, make_scene, truth_of
 from .projects import ReadyProject as Ready
 from .waiting import wait_until
-from .workbench import frozen
+from .workbench import RECOMMENDED, frozen
 
 SUCCESS, WARNING = Qgis.MessageLevel.Success, Qgis.MessageLevel.Warning
 
@@ -36,7 +36,7 @@ def test_from_a_raster_to_predictions_and_an_export(bench, tmp_path):
     bench.answer(ready, [*open_tiles(bench.project), *open_tiles(bench.project, validation=True)])
     bench.workflow.next_round()
     bench.settle()
-    second = next(item for item in rounds(bench.project)[2:] if item.strategy == "margin")
+    second = next(item for item in rounds(bench.project)[2:] if item.strategy == RECOMMENDED)
     assert bench.ready_rounds == [first.round_id, second.round_id]
     asked = [pick.tile_id for pick in picks_of_round(bench.project, second.round_id)]
     assert sorted(bench.workflow.suggestions) == sorted(asked)
@@ -78,7 +78,7 @@ def test_a_step_is_refused_while_another_one_runs(bench, ready_project):
         bench.workflow.query_validation(2)
         assert "Quadrat is busy: Asking for tiles" in bench.said()
     bench.settle()
-    assert [item.strategy for item in rounds(bench.project)] == ["margin"]
+    assert [item.strategy for item in rounds(bench.project)] == [RECOMMENDED]
 
 
 def test_without_a_project_nothing_begins(bench):
@@ -136,14 +136,14 @@ def test_validation_tiles_come_with_a_round_once_the_former_ones_are_answered(be
     ready = ready_project(budget=0)
     bench.job.open(ready.path)
     settings = QuerySettings(budget=4, validation_budget=3)
-    for expected in (["margin", "validation"], ["margin", "validation", "margin"]):
+    for expected in ([RECOMMENDED, "validation"], [RECOMMENDED, "validation", RECOMMENDED]):
         bench.workflow.query(settings)
         bench.settle()
         assert [item.strategy for item in rounds(bench.project)] == expected
     bench.answer(ready, open_tiles(bench.project, validation=True))
     bench.workflow.query(settings)
     bench.settle()
-    assert [item.strategy for item in rounds(bench.project)][3:] == ["margin", "validation"]
+    assert [item.strategy for item in rounds(bench.project)][3:] == [RECOMMENDED, "validation"]
 
 
 def test_the_validation_sample_is_asked_for_alone(bench, ready_project):
@@ -222,7 +222,7 @@ def test_a_mistake_in_the_settings_is_said_and_offers_no_second_try(bench, ready
     bench.job.open(ready_project(budget=0).path)
     bench.workflow.query(QuerySettings(parameters={"neighbours": 3}))
     bench.settle()
-    assert "margin has no parameter 'neighbours'" in bench.error_text()
+    assert f"{RECOMMENDED} has no parameter 'neighbours'" in bench.error_text()
     with pytest.raises(StopIteration):
         bench.press("Try again")
 

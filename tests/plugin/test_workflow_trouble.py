@@ -18,7 +18,7 @@ from quadrat.plugin.workflow import PrepareRequest, QuerySettings, RasterChoice,
 
 from .projects import CLASSES, make_scene
 from .waiting import wait_until
-from .workbench import frozen
+from .workbench import RECOMMENDED, frozen
 
 STEPS = ("tile", "embed", "query", "train", "predict", "export")
 
@@ -59,7 +59,7 @@ def at(bench, ready_project, tmp_path):
         if method == "predict":
             return sum(item.predicted for item in class_tallies(bench.project)) == 48
         expected = 2 if method == "train" else 1
-        asked = [item for item in rounds(bench.project) if item.strategy == "margin"]
+        asked = [item for item in rounds(bench.project) if item.strategy == RECOMMENDED]
         # A query takes milliseconds: it may have been recorded before the engine heard that nobody waits for it.
         return bench.job.stage is Stage.ROUND and len(asked) >= expected and open_tiles(bench.project)
 
@@ -130,7 +130,7 @@ def test_a_worker_that_dies_between_query_and_suggestions_leaves_a_round_that_is
     if bench.error_text():  # else everything was done before the worker died
         bench.press("Try again")
         bench.settle()
-    assert [item.strategy for item in rounds(bench.project)].count("margin") == 2
+    assert [item.strategy for item in rounds(bench.project)].count(RECOMMENDED) == 2
     assert sorted(bench.workflow.suggestions) == sorted(open_tiles(bench.project))
 
 

@@ -23,6 +23,9 @@ from quadrat.plugin.workflow import Workflow
 from .projects import ReadyProject
 from .waiting import wait_until
 
+RECOMMENDED = "margin+clustering"
+"""What the engine asks with where a tile has one class; its own module cannot be imported here, it needs torch."""
+
 
 class Workbench:
     """Job, engine and workflow, and everything that they said."""
