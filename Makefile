@@ -7,6 +7,8 @@ LABEL := demo/label.gpkg
 # The Python that QGIS runs in; tests/qgis.sh makes .venv-qgis of it.
 QGIS_PYTHON ?= /usr/bin/python3
 export QGIS_PYTHON
+# Tests run on all cores, but not on more than eight: each process holds torch, and each in QGIS has an engine.
+PARALLEL := --numprocesses logical --maxprocesses 8 --dist worksteal
 # The recipe of the shipped encoder: first views of a tile teach what it is, then those of its neighbours what is like it.
 PRETRAIN = $(BIN)/python -m core pretrain "$(EUROSAT)" --method simclr --least-area 0.08 --most-area 0.6 \
 	--brightness 0.4 --contrast 0.4 --tint 0.12 --holdout 0.2 --no-labels
@@ -57,8 +59,8 @@ responsiveness: $(READY)  ## measure in QGIS whether its window ever hangs: make
 
 test: lint       ## lint, types, import rules and all tests, also those in QGIS
 	@tests/qgis.sh prepare
-	$(BIN)/python -m pytest
-	@tests/qgis.sh test
+	$(BIN)/python -m pytest $(PARALLEL)
+	@tests/qgis.sh test $(PARALLEL)
 
 lint: $(READY)
 	$(BIN)/ruff check .

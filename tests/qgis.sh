@@ -56,7 +56,7 @@ prepare() {
     if [ ! -e "$STAMP" ] || [ constraints.txt -nt "$STAMP" ]; then
         clean "$QGIS_PYTHON" -m venv --clear --without-pip --system-site-packages .venv-qgis
         "$ENGINE" -m pip --python "$IN_QGIS" install --quiet --disable-pip-version-check \
-            --constraint constraints.txt pytest pytest-qgis pytest-timeout
+            --constraint constraints.txt pytest pytest-qgis pytest-timeout pytest-xdist
         touch "$STAMP"
     fi
 }

@@ -235,7 +235,10 @@ def test_without_an_experiment_every_function_is_run_with_every_learner():
     assert setting.goal == 0.9
     assert {plan.goal for plan in plans} == {None}  # to count the labels to it, runs need not end there
     _, plans = make_plans(None, {"stop_at_goal": True}, {})
-    assert {(plan.strategy, plan.rounds, plan.goal) for plan in plans} == {("random", 8, 0.9), ("margin", 8, 0.9)}
+    assert {(plan.strategy, plan.rounds, plan.goal) for plan in plans} == {
+        ("random", 8, 0.9),
+        ("margin+clustering", 8, 0.9),
+    }
 
 
 def test_an_experiment_may_be_changed():

@@ -220,7 +220,7 @@ def test_wrong_answers_are_all_listed_and_none_is_imported(folder):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 def test_an_interrupted_run_ends_with_130_and_can_go_on(tmp_path):
-    command = [sys.executable, "-m", "core", "demo", "--out", "demo", "--size", "1280", "--json"]
+    command = [sys.executable, "-m", "core", "demo", "--out", "demo", "--size", "512", "--json"]
     process = subprocess.Popen(
         command,
         cwd=tmp_path,
@@ -237,7 +237,7 @@ def test_an_interrupted_run_ends_with_130_and_can_go_on(tmp_path):
     out, _ = process.communicate()
     assert process.returncode == 130
     assert json.loads(out.splitlines()[-1])["error"]["kind"] == "cancelled"
-    run(tmp_path, "demo", "--out", "demo", "--size", "1280")
+    run(tmp_path, "demo", "--out", "demo", "--size", "512")
 
 
 def test_help_does_not_import_the_heavy_libraries():

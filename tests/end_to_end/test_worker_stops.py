@@ -173,6 +173,7 @@ def test_a_worker_goes_when_its_parent_is_killed():
 
 @posix
 def test_the_worker_lets_others_go_first(worker):
+    worker.call("hello")  # it has started
     assert os.getpriority(os.PRIO_PROCESS, worker.process.pid) == min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
 
 
