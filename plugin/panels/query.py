@@ -9,7 +9,7 @@ from typing import Any
 
 from qgis.gui import QgsCollapsibleGroupBox
 from qgis.PyQt.QtCore import QDateTime, QLocale, Qt
-from qgis.PyQt.QtWidgets import QFormLayout, QWidget
+from qgis.PyQt.QtWidgets import QFormLayout, QVBoxLayout, QWidget
 
 from ...core.errors import QuadratError
 from ...core.project.results import VALIDATION_SAMPLE
@@ -132,7 +132,12 @@ class QueryPanel(Panel):
         self.seed.valueChanged.connect(self._remember)
         self.device.activated.connect(self._remember)
         self.advanced = QgsCollapsibleGroupBox("Advanced")
-        form = QFormLayout(self.advanced)
+        # One widget with everything: a collapsed box hides what it has, not the fields that it gets afterwards.
+        fields = QWidget()
+        whole = QVBoxLayout(self.advanced)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(fields)
+        form = QFormLayout(fields)
         form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.parameters = ParametersForm(form, self)
         self.parameters.edited.connect(self._remember)

@@ -58,6 +58,13 @@ def test_the_recommended_function_comes_first_with_what_it_is_good_for(panel, be
     assert set(panel.parameters.fields) == {"multiple"}
 
 
+def test_parameters_are_out_of_sight_until_advanced_is_opened(panel, bench, ready_project):
+    opened(panel, bench, ready_project(budget=0).path)
+    assert not panel.parameters.fields["multiple"].isVisible()
+    panel.advanced.setCollapsed(False)
+    assert panel.parameters.fields["multiple"].isVisible()
+
+
 def test_a_function_is_chosen_by_hand_and_asks_with_its_own_parameters(panel, bench, ready_project):
     opened(panel, bench, ready_project(budget=0).path)
     index = panel.strategy.findData("mcfps")
