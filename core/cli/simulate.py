@@ -123,11 +123,11 @@ def simulate(
         ),
     ] = None,
     budget: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             "--budget",
             "-b",
-            help="Tiles a round; several numbers, separated by commas, are compared.",
+            help="Tiles a round; repeatable, or several numbers, separated by commas.",
             show_default=f"64, or {_BY_EXPERIMENT}",
             rich_help_panel=_RUNS,
         ),
@@ -202,7 +202,7 @@ def simulate(
         "seeds": None if seeds is None else parse_seeds(seeds),
         "strategies": tuple(strategy or ()) or None,
         "learners": make_learners(learner or [], parse_parameters(learner_parameter or [])) or None,
-        "budgets": None if budget is None else parse_numbers(budget, "budgets"),
+        "budgets": parse_numbers(",".join(budget), "budgets") if budget else None,
         "rounds": rounds,
         "initial": initial,
         "initial_by": initial_by,

@@ -135,6 +135,7 @@ def test_results_of_something_else_are_not_mixed_in(home, here, changed, says):
     ("arguments", "status", "says"),
     [
         (["images", "--budget", "60"], 2, "fewer than the 60"),
+        (["images", "--budget", "60", "--budget", "6"], 2, "fewer than the 60"),
         (["images", "--strategy", "margni"], 2, "margni"),
         (["images", "--experiment", "paper3"], 2, "paper3"),
         (["images", "--experiment", "paper2"], 2, "multi-label"),
