@@ -25,6 +25,7 @@ TICK_S = 0.1
 START_S = 60.0  # the first import of torch from a slow disk
 CANCEL_S = 5.0
 TERMINATE_S = 3.0
+STOP_NOTE = "--- asked to stop:"  # in the log, where it tells a stopped step from one that broke off
 TEST_HINT = "Test the engine's Python in Raster > Quadrat > Engine…, or choose another one there."
 
 
@@ -148,6 +149,8 @@ class EngineClient:
         self, worker: Worker, method: str, params: Mapping[str, Any], monitor: Monitor, patience_s: float
     ) -> dict[str, Any]:
         """One question to one worker. After it was cancelled the worker has ``patience_s`` to reply."""
+        if monitor.is_cancelled():  # a quick worker would be done before it hears that nobody waits
+            raise Cancelled()
         give_up_at: float | None = None
         with worker.request(method, params) as request:
             while True:
@@ -160,6 +163,7 @@ class EngineClient:
                     _pass_on(message, monitor)
                 if give_up_at is None and monitor.is_cancelled():
                     request.cancel()
+                    self._log.write(f"{STOP_NOTE} {method}".encode())
                     give_up_at = time.monotonic() + patience_s
                 if give_up_at is not None and time.monotonic() >= give_up_at:
                     worker.end(0, TERMINATE_S, "it did not react when it was asked to stop, and was ended")

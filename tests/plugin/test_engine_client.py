@@ -185,6 +185,12 @@ def test_a_call_that_is_cancelled_raises_cancelled_and_the_worker_lives_on(clien
     assert client.pid == worker
 
 
+def test_a_call_that_was_cancelled_before_it_was_made_is_not_made(client):
+    assert client.call("echo", {"a": 1}) == {"a": 1}
+    with pytest.raises(Cancelled):
+        client.call("echo", {"a": 1}, is_cancelled=lambda: True)
+
+
 def test_a_worker_that_ignores_cancelling_and_termination_is_killed(client, monkeypatch):
     monkeypatch.setattr(client_module, "CANCEL_S", 0.3)
     monkeypatch.setattr(client_module, "TERMINATE_S", 0.3)

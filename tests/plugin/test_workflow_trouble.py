@@ -72,7 +72,7 @@ def test_a_step_that_was_stopped_goes_on(bench, at, method):
     start = at(method)
     with frozen(bench.wake()):
         start()
-        bench.engine.stop()
+        bench.stop()
     bench.settle()
     assert "Stopped as asked." in bench.said()
     assert bench.error_text() == ""

@@ -6,14 +6,16 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from qgis.core import Qgis
+from qgis.core import Qgis, QgsApplication
 from qgis.PyQt.QtWidgets import QPushButton
 
 from quadrat.core.project.answers import Answer, record_answers
 from quadrat.core.project.store import Project
 from quadrat.plugin.context import Context
+from quadrat.plugin.engine.client import STOP_NOTE
 from quadrat.plugin.engine.engine import Engine
 from quadrat.plugin.engine.task import Call
 from quadrat.plugin.job import Job
@@ -75,6 +77,13 @@ class Workbench:
         self.settle()
         assert self.engine.pid is not None, woken
         return self.engine.pid
+
+    def stop(self) -> None:
+        """Stop what runs, and wait until the worker has been told, or nothing was asked of it yet."""
+        log = Path(QgsApplication.qgisSettingsDirPath()) / "quadrat" / "engine.log"
+        before = log.read_text().count(STOP_NOTE)
+        self.engine.stop()
+        wait_until(lambda: not self.engine.busy or log.read_text().count(STOP_NOTE) > before, "the worker to be told")
 
     def answer(self, ready: ReadyProject, tile_ids: Iterable[int], kind: str = "classes") -> None:
         """Answer tiles by their truth, or with skip and the like."""
