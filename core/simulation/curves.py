@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +17,12 @@ from .series import SERIES_FIELDS, Numbers, Run, Series, runs_of
 
 @dataclass(frozen=True)
 class Curve:
-    """A mean learning curve: at each number of labels (n,), over the runs that have a round there.
+    """A mean learning curve: at each number of labels (n,), over the runs that have a score by then.
 
-    labels, mean, spread (standard deviation, n - 1; 0 of a single run), least, most; count: how many runs these are.
-    ``by`` are the fields that the runs have in common, the others of ``series`` are those of the first one.
+    labels, mean, spread (standard deviation, n - 1; NaN of a single run); count: how many runs these are. A run that
+    ended sooner, at its goal or with its pool, counts with its last score from there on: the mean of the others alone
+    would be one of the worse runs. ended: how many of them did. Between its rounds a run is linear. ``by`` are the
+    fields that the runs have in common, the others of ``series`` are those of the first one.
     """
 
     series: Series
@@ -28,9 +30,8 @@ class Curve:
     labels: Numbers
     mean: Numbers
     spread: Numbers
-    least: Numbers
-    most: Numbers
     count: Numbers
+    ended: Numbers
 
 
 def curves(results: Iterable[RoundResult], by: Sequence[str] = SERIES_FIELDS, *, score: str = "score") -> list[Curve]:
@@ -49,17 +50,21 @@ def curves(results: Iterable[RoundResult], by: Sequence[str] = SERIES_FIELDS, *,
 
 
 def _curve(runs: list[Run], by: tuple[str, ...], score: str) -> Curve:
-    at: dict[float, list[float]] = {}
-    for run in runs:
-        for labels, value in zip(*run.curve(score), strict=True):
-            at.setdefault(float(labels), []).append(float(value))
-    points = [np.array(at[labels]) for labels in sorted(at)]
+    found = [(labels, values) for labels, values in (run.curve(score) for run in runs) if len(labels)]
+    at = np.unique(np.concatenate([labels for labels, _ in found] or [np.empty(0)]))
+    # Beyond a run's end, np.interp goes on with its last score.
     columns = [
-        (values.mean(), values.std(ddof=1) if len(values) > 1 else 0.0, values.min(), values.max(), len(values))
-        for values in points
+        np.array([np.interp(here, labels, values) for labels, values in found if labels[0] <= here]) for here in at
     ]
-    mean, spread, least, most, count = np.array(columns, dtype=np.float64).reshape(-1, 5).T
-    return Curve(runs[0].series, by, np.array(sorted(at), dtype=np.float64), mean, spread, least, most, count)
+    return Curve(
+        runs[0].series,
+        by,
+        at,
+        np.array([values.mean() for values in columns]),
+        np.array([values.std(ddof=1) if len(values) > 1 else math.nan for values in columns]),
+        np.array([len(values) for values in columns], dtype=np.float64),
+        np.array([sum(labels[-1] < here for labels, _ in found) for here in at], dtype=np.float64),
+    )
 
 
 @dataclass(frozen=True)
@@ -67,14 +72,16 @@ class Reached:
     """With how many labels a series reaches a score.
 
     runs: (variant, seed, labels or None) of each. mean and spread over them, NaN unless all reach it. last_labels:
-    the most labels that a run which does not reach it had. Summary: the mean, else how many reach it, else that it
-    takes more than the last labels.
+    the fewest labels with which a run ended below it, so that every run that does not reach it takes more than these; 0
+    if all reach it. at_once: runs that have it with the first labels that led to a score; they may have needed fewer.
+    Summary: the mean, else how many reach it, else that it takes more than the last labels.
     """
 
     series: Series
     goal: float
     runs: tuple[tuple[str, int, float | None], ...]
     last_labels: int
+    at_once: int
 
     @property
     def reached(self) -> Numbers:
@@ -102,16 +109,16 @@ class Reached:
 def labels_to(results: Iterable[RoundResult], goal: float, *, score: str = "score") -> list[Reached]:
     """With how many labels each series first reaches ``goal``, linear between rounds.
 
-    A run whose first score is at the goal already has the labels of that round: what it would have needed before is
-    not known.
+    A run whose first score is at the goal already counts as the labels of that round, and is counted: whether fewer
+    would have done is not known.
     """
     found = []
     for series, runs in runs_of(results).items():
         reached = tuple((run.variant, run.seed, crossing(run, goal, score)) for run in runs)
-        last = max(
-            (run.last_labels for run, (_, _, labels) in zip(runs, reached, strict=True) if labels is None), default=0
-        )
-        found.append(Reached(series, goal, reached, last))
+        below = (run.last_labels for run, (_, _, labels) in zip(runs, reached, strict=True) if labels is None)
+        firsts = (run.curve(score)[1][:1] for run in runs)
+        at_once = sum(bool((first >= goal).any()) for first in firsts)
+        found.append(Reached(series, goal, reached, min(below, default=0), at_once))
     return found
 
 
@@ -120,7 +127,8 @@ class Cost:
     """What a series costs: ``seconds`` of the selection alone, mean over ``rounds`` rounds, with their standard
     deviation; ``parameters`` that its learner learns, the most of any round.
 
-    Rounds in which a cold start chose are left out, and so are the initial labels.
+    Rounds in which a cold start chose are left out, and so are the initial labels, and a last round that took only what
+    was left of the pool: there was nothing to choose, or less.
     """
 
     series: Series
@@ -134,11 +142,21 @@ def costs(results: Iterable[RoundResult]) -> list[Cost]:
     """The cost of every series; NaN seconds where it never chose by itself."""
     found = []
     for series, runs in runs_of(results).items():
-        rounds = [each for run in runs for each in run.rounds]
         # A label may have parameters after the name, as in `mcfps(passes=20)`.
         name = series.strategy.partition("(")[0]
-        chosen = [each.query_seconds for each in rounds if each.round and each.chosen_by == name]
+        whole = (each for run in runs for each in _whole_rounds(run))
+        chosen = [each.query_seconds for each in whole if each.chosen_by == name]
         seconds = float(np.mean(chosen)) if chosen else math.nan
         spread = float(np.std(chosen, ddof=1)) if len(chosen) > 1 else math.nan
-        found.append(Cost(series, seconds, spread, len(chosen), max(each.learner_parameters for each in rounds)))
+        parameters = max(each.learner_parameters for run in runs for each in run.rounds)
+        found.append(Cost(series, seconds, spread, len(chosen), parameters))
     return found
+
+
+def _whole_rounds(run: Run) -> Iterator[RoundResult]:
+    """The rounds after the initial labels that asked for a whole budget."""
+    before = run.series.initial
+    for each in run.rounds:
+        if each.round and each.labels - before >= run.series.budget:
+            yield each
+        before = each.labels

@@ -1,9 +1,11 @@
 """What may be concluded from many runs, and how sure that is.
 
-Everything is a pure function of rounds (:class:`.plan.RoundResult`). Query functions are compared *in pairs*: the same
-seed means the same initial labels and the same pool, so the difference of two runs varies less than either of them,
-and an interval over the seeds says whether it could be chance. Seeds are all the chance that is looked at: the test
-tiles are the same in all runs, so intervals say nothing of other tiles or other datasets.
+Everything is a pure function of rounds (:class:`.plan.RoundResult`). Query functions are compared *in pairs*: two runs
+with the same seed and variant have the same pool and, where labels are given before the first round, the same initial
+labels, so their difference varies less than either of them. The pairs are the seeds. Runs of one seed on several
+unbalanced pools share all their chance but the pool, so they are not independent, and their differences are averaged
+first. An interval over the seeds says whether a difference could be chance. Seeds are all the chance that is looked at:
+the pools and the test tiles are the same in all runs, so intervals say nothing of other tiles or other datasets.
 """
 
 from __future__ import annotations
@@ -20,11 +22,13 @@ from .curves import Cost, Curve, Reached, costs, curves, labels_to
 from .measures import LabelsTo, MeanScore, Measure, ScoreAt
 from .plan import RoundResult
 from .series import Numbers, Run, Series, runs_of, select_series
+from .stops import GoalStop, Stop, Stops, stops
 
 __all__ = [
     "Comparison",
     "Cost",
     "Curve",
+    "GoalStop",
     "LabelsTo",
     "MeanScore",
     "Measure",
@@ -43,8 +47,6 @@ __all__ = [
 ]
 
 CONFIDENCE = 0.95
-FEWEST_FOR_WILCOXON = 6
-"""With fewer pairs the smallest p of the signed-rank test is above 0.05 whatever the differences."""
 _SAME = 1e-12
 """Differences this close are one, but for rounding."""
 
@@ -53,24 +55,25 @@ _SAME = 1e-12
 class Comparison:
     """Two series, pair by pair.
 
-    a, b: the series. measure: what was compared. pairs: how many. mean_a, mean_b: of the measure. difference: mean of
-    a - b, with its 95 % interval low to high (Student's t over the pairs; NaN for a single one). p: of the paired t
-    test; p_wilcoxon: of the signed-rank test, NaN with fewer than 6 pairs; p_holm: ``p`` corrected for all comparisons
-    with the same baseline (Holm 1979), ``p`` itself where there is one alone. censored_a, censored_b: runs of which
-    only a lower bound is known, so that the difference is not exact.
+    a, b: the series. measure: what was compared. pairs: how many seeds. runs: how many runs each side has, those of all
+    variants. mean_a, mean_b: of the measure. difference: mean of a - b, with its 95 % interval low to high (Student's t
+    over the seeds, each with the mean over its variants). p: of the paired t test over the same; p_holm: ``p``
+    corrected for all comparisons with the same baseline (Holm 1979), ``p`` itself where there is one alone. Interval
+    and p are NaN where nothing is known of chance: of a single pair, or if all pairs differ by the same. censored_a,
+    censored_b: runs of which only a lower bound is known, so that the difference is not exact.
     """
 
     a: Series
     b: Series
     measure: str
     pairs: int
+    runs: int
     mean_a: float
     mean_b: float
     difference: float
     low: float
     high: float
     p: float
-    p_wilcoxon: float
     p_holm: float
     censored_a: int = 0
     censored_b: int = 0
@@ -98,24 +101,32 @@ def compare(results: Iterable[RoundResult], a: Series, b: Series, measure: Measu
 def _compared(runs_a: list[Run], runs_b: list[Run], measure: Measure) -> Comparison:
     _check_paired(runs_a, runs_b)
     found_a, found_b = ([measure.of(run) for run in runs] for runs in (runs_a, runs_b))
-    values_a, values_b = (np.array([value for value, _ in found]) for found in (found_a, found_b))
-    low, high, p, p_wilcoxon = paired_tests(values_a - values_b)
+    values_a, values_b = (_by_seed(runs_a, found) for found in (found_a, found_b))
+    low, high, p = paired_test(values_a - values_b)
     return Comparison(
         runs_a[0].series,
         runs_b[0].series,
         measure.name,
         len(values_a),
+        len(runs_a),
         float(values_a.mean()),
         float(values_b.mean()),
         float((values_a - values_b).mean()),
         low,
         high,
         p,
-        p_wilcoxon,
         p,
         sum(censored for _, censored in found_a),
         sum(censored for _, censored in found_b),
     )
+
+
+def _by_seed(runs: list[Run], found: list[tuple[float, bool]]) -> Numbers:
+    """The measure of every seed (s,): its mean over the variants of the pool."""
+    values: dict[int, list[float]] = {}
+    for run, (value, _) in zip(runs, found, strict=True):
+        values.setdefault(run.seed, []).append(value)
+    return np.array([np.mean(values[seed]) for seed in sorted(values)])
 
 
 def _check_paired(runs_a: list[Run], runs_b: list[Run]) -> None:
@@ -130,29 +141,22 @@ def _check_paired(runs_a: list[Run], runs_b: list[Run]) -> None:
     )
 
 
-def paired_tests(differences: Numbers) -> tuple[float, float, float, float]:
-    """Interval (low, high), p of the paired t test and of Wilcoxon's for differences (n,), two-sided.
+def paired_test(differences: Numbers) -> tuple[float, float, float]:
+    """Interval (low, high) and p of the paired t test for differences (n,), two-sided.
 
-    Where all pairs differ by the same, there is no chance left: the interval is a point, and p is 0, or 1 for none.
+    A single difference has neither. Where all are the same there is no spread to judge them by, so nothing is known of
+    chance either: all three are NaN. Only if all are 0, nothing differs: the interval is 0 to 0, and p is 1.
     """
     from scipy import stats
 
     if len(differences) < 2:
-        return math.nan, math.nan, math.nan, math.nan
-    mean = float(differences.mean())
+        return math.nan, math.nan, math.nan
     if np.ptp(differences) < _SAME:
-        differences = np.full_like(differences, mean if abs(mean) >= _SAME else 0.0)
-        mean = float(differences[0])
-        certain = 0.0 if mean else 1.0
-        low, high, p = mean, mean, certain
-    else:
-        test = stats.ttest_1samp(differences, 0.0)
-        low, high = (float(end) for end in test.confidence_interval(CONFIDENCE))
-        p = float(test.pvalue)
-    if len(differences) < FEWEST_FOR_WILCOXON:
-        return low, high, p, math.nan
-    p_wilcoxon = float(stats.wilcoxon(differences).pvalue) if differences.any() else 1.0
-    return low, high, p, p_wilcoxon
+        nothing = abs(float(differences.mean())) < _SAME
+        return (0.0, 0.0, 1.0) if nothing else (math.nan, math.nan, math.nan)
+    test = stats.ttest_1samp(differences, 0.0)
+    low, high = (float(end) for end in test.confidence_interval(CONFIDENCE))
+    return low, high, float(test.pvalue)
 
 
 def ranking(
@@ -184,94 +188,14 @@ def ranking(
 
 
 def _corrected(comparisons: list[Comparison]) -> list[Comparison]:
-    """The same with ``p_holm``: the k-th smallest of m p values times m - k + 1, never falling, at most 1."""
+    """The same with ``p_holm``: the k-th smallest of m p values times m - k + 1, never falling, at most 1.
+
+    A p that is not known stays so, but counts among the m: it was looked at like the others.
+    """
     known = sorted((each.p, place) for place, each in enumerate(comparisons) if not math.isnan(each.p))
     corrected = [each.p for each in comparisons]
     so_far = 0.0
     for rank, (p, place) in enumerate(known):
-        so_far = max(so_far, min(1.0, p * (len(known) - rank)))
+        so_far = max(so_far, min(1.0, p * (len(comparisons) - rank)))
         corrected[place] = so_far
     return [replace(each, p_holm=p) for each, p in zip(comparisons, corrected, strict=True)]
-
-
-@dataclass(frozen=True)
-class Stop:
-    """The first suggestion to stop in a run.
-
-    round, labels, score: where it was made. rise: by how much the test score was higher at best in the rounds looked
-    at after it; NaN if there are none. right: whether it did not rise by more than the gain; None if the run ended too
-    early to know. saved: labels that running to the end would have taken more.
-    """
-
-    series: Series
-    variant: str
-    seed: int
-    round: int
-    labels: int
-    score: float
-    rise: float
-    right: bool | None
-    saved: int
-
-
-@dataclass(frozen=True)
-class Stops:
-    """How often suggestions to stop are right.
-
-    runs: all, with a suggestion or without. stops: the first suggestion of each that had one. intervals: rounds with
-    an estimate of the score; covered: those in which the score on the test tiles lies in the estimate's interval.
-    """
-
-    runs: int
-    stops: tuple[Stop, ...]
-    intervals: int
-    covered: int
-
-    @property
-    def judged(self) -> int:
-        """Suggestions of which it is known whether they were right."""
-        return sum(stop.right is not None for stop in self.stops)
-
-    @property
-    def right(self) -> int:
-        """Those that were."""
-        return sum(stop.right is True for stop in self.stops)
-
-    @property
-    def mean_saved(self) -> float:
-        """Labels saved by a suggestion, on average; NaN if there is none."""
-        return float(np.mean([stop.saved for stop in self.stops])) if self.stops else math.nan
-
-    @property
-    def coverage(self) -> float:
-        """The share of intervals that hold the score on the test tiles; 0.95 is meant. NaN if there is none."""
-        return self.covered / self.intervals if self.intervals else math.nan
-
-
-def stops(results: Iterable[RoundResult], patience_rounds: int = 4, gain: float = 0.01) -> Stops:
-    """Judge the first suggestion to stop of each run by what happened in the ``patience_rounds`` after it.
-
-    It was right if the score on the test tiles rose by no more than ``gain``. One that is followed by fewer rounds can
-    be seen to be wrong, but not to be right.
-    """
-    runs = [run for each in runs_of(results).values() for run in each]
-    found = (_first_stop(run, patience_rounds, gain) for run in runs)
-    estimated = [
-        (each.estimate_low <= each.score <= each.estimate_high)
-        for run in runs
-        for each in run.rounds
-        if np.isfinite([each.score, each.estimate_low, each.estimate_high]).all()
-    ]
-    return Stops(len(runs), tuple(stop for stop in found if stop), len(estimated), sum(estimated))
-
-
-def _first_stop(run: Run, patience_rounds: int, gain: float) -> Stop | None:
-    place = next((place for place, each in enumerate(run.rounds) if each.stop), None)
-    if place is None:
-        return None
-    here = run.rounds[place]
-    after = [each.score for each in run.rounds[place + 1 : place + 1 + patience_rounds]]
-    rise = max(after) - here.score if after else math.nan
-    right = None if len(after) < patience_rounds and not rise > gain else rise <= gain
-    saved = run.last_labels - here.labels
-    return Stop(run.series, run.variant, run.seed, here.round, here.labels, here.score, rise, right, saved)

@@ -20,61 +20,16 @@ from quadrat.core.simulation.evidence import (
     MeanScore,
     ScoreAt,
     compare,
-    costs,
     curves,
     labels_to,
     ranking,
     select_series,
-    stops,
 )
 from quadrat.core.simulation.measures import crossing
 from quadrat.core.simulation.plan import RoundResult
 from quadrat.core.simulation.series import runs_of
 
-NAN = math.nan
-_PLAIN = RoundResult(
-    dataset="tiles",
-    encoder="statistics",
-    variant="balanced",
-    strategy="random",
-    learner="linear",
-    budget=10,
-    initial=0,
-    initial_by="random",
-    seed=0,
-    round=1,
-    labels=10,
-    classes_seen=3,
-    chosen_by="random",
-    accuracy=0.5,
-    macro_f1=0.4,
-    micro_f1=NAN,
-    mean_average_precision=NAN,
-    validation_labels=0,
-    estimate=NAN,
-    estimate_low=NAN,
-    estimate_high=NAN,
-    agreement=NAN,
-    stop=False,
-    query_seconds=0.0,
-    train_seconds=0.0,
-    learner_parameters=30,
-)
-
-
-def run(scores: Sequence[float], **fields: Any) -> list[RoundResult]:
-    """A run with these accuracies, a budget of 10 unless said, beginning with one budget."""
-    budget = fields.get("budget", _PLAIN.budget)
-    fields.setdefault("chosen_by", fields.get("strategy", "random"))
-    return [
-        replace(_PLAIN, round=number, labels=number * budget, accuracy=score, **fields)
-        for number, score in enumerate(scores, start=1)
-    ]
-
-
-def seeds(table: Sequence[Sequence[float]], **fields: Any) -> list[RoundResult]:
-    """One run for each row of scores."""
-    return [result for seed, scores in enumerate(table) for result in run(scores, seed=seed, **fields)]
+from .made_rounds import NAN, run, seeds
 
 
 def test_a_curve_is_the_mean_and_the_spread_over_the_seeds_at_each_number_of_labels():
@@ -84,16 +39,29 @@ def test_a_curve_is_the_mean_and_the_spread_over_the_seeds_at_each_number_of_lab
     assert curve.labels.tolist() == [10, 20, 30]
     np.testing.assert_allclose(curve.mean, [fmean(each) for each in columns])
     np.testing.assert_allclose(curve.spread, [stdev(each) for each in columns])
-    np.testing.assert_allclose(curve.least, [min(each) for each in columns])
-    np.testing.assert_allclose(curve.most, [max(each) for each in columns])
     assert curve.count.tolist() == [3, 3, 3]
+    assert curve.ended.tolist() == [0, 0, 0]
 
 
-def test_a_curve_says_how_many_runs_went_that_far_and_rounds_without_a_score_are_not_in_it():
-    (curve,) = curves(seeds([[NAN, 0.5, 0.9], [0.4, 0.6]]))
-    assert curve.count.tolist() == [1, 2, 1]
-    np.testing.assert_allclose(curve.mean, [0.4, 0.55, 0.9])
-    np.testing.assert_allclose(curve.spread, [0.0, stdev([0.5, 0.6]), 0.0])
+def test_rounds_without_a_score_are_not_in_a_curve_and_a_single_run_has_no_spread():
+    (curve,) = curves(seeds([[NAN, 0.5], [0.4, 0.6]]))
+    assert curve.count.tolist() == [1, 2]
+    np.testing.assert_allclose(curve.mean, [0.4, 0.55])
+    np.testing.assert_allclose(curve.spread, [NAN, stdev([0.5, 0.6])])
+
+
+def test_a_run_that_stopped_at_the_goal_keeps_its_last_score_in_the_mean():
+    (curve,) = curves(seeds([[0.5, 0.95], [0.5, 0.6, 0.7]]))
+    assert (curve.count.tolist(), curve.ended.tolist()) == ([2, 2, 2], [0, 0, 1])
+    np.testing.assert_allclose(curve.mean, [0.5, 0.775, 0.825])
+
+
+def test_a_run_whose_pool_ran_out_between_two_rounds_of_the_others_is_compared_with_them_there():
+    short = [*run([0.4, 0.6]), *run([0.65], budget=10)]
+    short[2] = replace(short[2], round=3, labels=25)
+    (curve,) = curves([*short, *run([0.4, 0.6, 0.8], seed=1)])
+    assert curve.labels.tolist() == [10, 20, 25, 30]
+    np.testing.assert_allclose(curve.mean, [0.4, 0.6, (0.65 + 0.7) / 2, (0.65 + 0.8) / 2])
 
 
 def test_unbalanced_variants_are_one_series_and_balanced_ones_another():
@@ -139,6 +107,17 @@ def test_labels_to_a_goal_are_linear_between_rounds():
     # Halfway is not where it is: 0.2 of 0.25 on the way from 20 to 30. The second run is there from the beginning.
     assert [labels for _, _, labels in found.runs] == pytest.approx([28.0, 10.0])
     assert (found.mean, found.spread, found.summary) == (pytest.approx(19.0), pytest.approx(stdev([28, 10])), "19")
+
+
+def test_a_goal_that_no_run_reaches_takes_more_than_every_run_is_known_to_have_had():
+    (never,) = labels_to(seeds([[0.5, 0.6], [0.5, 0.6, 0.6, 0.6]]), 0.9)
+    assert never.summary == "> 20"
+
+
+def test_runs_that_have_the_goal_with_their_first_labels_are_counted():
+    (found,) = labels_to(seeds([[0.95, 0.96], [NAN, 0.91], [0.5, 0.9]]), 0.9)
+    assert [labels for _, _, labels in found.runs] == [10.0, 20.0, 20.0]
+    assert found.at_once == 2
 
 
 def test_labels_to_a_goal_count_the_first_time_it_is_reached():
@@ -218,42 +197,60 @@ def test_a_comparison_is_paired_and_agrees_with_the_tests_of_scipy():
     assert found.difference == pytest.approx(differences.mean())
     assert (found.low, found.high) == pytest.approx((differences.mean() - half, differences.mean() + half))
     assert found.p == pytest.approx(stats.ttest_rel(better[:, 0], base[:, 0]).pvalue)
-    assert found.p_wilcoxon == pytest.approx(stats.wilcoxon(better[:, 0], base[:, 0]).pvalue)
     assert found.p_holm == found.p
     assert found.differs
 
 
-def test_pairs_are_seeds_and_variants_whatever_the_order_of_the_rows():
-    variants = ("unbalanced-1", "unbalanced-2")
+def test_runs_of_one_seed_on_several_pools_are_one_pair_whatever_the_order_of_the_rows():
+    gains = {("unbalanced-1", 0): 0.1, ("unbalanced-1", 1): 0.2, ("unbalanced-2", 0): 0.3, ("unbalanced-2", 1): 0.1}
     results = [
         result
-        for strategy, gain in (("margin", 0.1), ("random", 0.0))
-        for place, variant in enumerate(variants)
-        for result in seeds([[0.3 + 0.2 * place + gain], [0.4 + gain]], strategy=strategy, variant=variant)
+        for (variant, seed), gain in gains.items()
+        for strategy, more in (("margin", gain), ("random", 0.0))
+        for result in run([0.3 + more], strategy=strategy, variant=variant, seed=seed)
     ]
     shuffled = [results[place] for place in np.random.default_rng(1).permutation(len(results))]
     (a,), (b,) = (select_series(shuffled, strategy=name) for name in ("margin", "random"))
     found = compare(shuffled, a, b, ScoreAt(10))
-    assert found.pairs == 4
-    assert (found.low, found.difference, found.high) == pytest.approx((0.1, 0.1, 0.1))
-    assert found.p == 0.0
+    expected = stats.ttest_1samp([(0.1 + 0.3) / 2, (0.2 + 0.1) / 2], 0.0)
+    assert (found.pairs, found.runs) == (2, 4)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+    assert found.difference == pytest.approx(0.175)
+
+
+def test_pairs_that_all_differ_by_the_same_say_nothing_of_chance():
+    (found,) = ranking(two([[0.6], [0.7]], [[0.5], [0.6]]), ScoreAt(10))
+    assert found.difference == pytest.approx(0.1)
+    assert np.isnan([found.low, found.high, found.p, found.p_holm]).all()
+    assert not found.differs
 
 
 def test_runs_that_do_not_differ_are_no_evidence_of_a_difference():
     results = two([[0.5]] * 6, [[0.5]] * 6)
     (a,), (b,) = (select_series(results, strategy=name) for name in ("margin", "random"))
     found = compare(results, a, b, ScoreAt(10))
-    assert (found.difference, found.low, found.high, found.p, found.p_wilcoxon) == (0.0, 0.0, 0.0, 1.0, 1.0)
+    assert (found.difference, found.low, found.high, found.p) == (0.0, 0.0, 0.0, 1.0)
     assert not found.differs
 
 
-def test_a_single_pair_has_no_interval_and_few_pairs_no_signed_rank_test():
+def test_a_single_pair_has_no_interval():
     single, few = ([*two([[0.6]] * n, [[0.5 + 0.01 * i] for i in range(n)])] for n in (1, 5))
     for results, interval in ((single, False), (few, True)):
         (found,) = ranking(results, ScoreAt(10))
         assert math.isfinite(found.low) == math.isfinite(found.p) == interval
-        assert math.isnan(found.p_wilcoxon)
         assert found.differs == interval
+
+
+def test_a_p_that_is_not_known_counts_as_one_of_those_that_were_looked_at():
+    results = [
+        *seeds([[0.5], [0.6], [0.4]]),
+        *seeds([[0.6], [0.7], [0.5]], strategy="fps"),
+        *seeds([[0.6], [0.72], [0.51]], strategy="margin"),
+    ]
+    found = {each.a.strategy: each for each in ranking(results, ScoreAt(10))}
+    assert math.isnan(found["fps"].p_holm)
+    assert found["margin"].p_holm == pytest.approx(2 * found["margin"].p)
 
 
 @pytest.mark.parametrize("missing", [{"seed": 1}, {"variant": "unbalanced-1"}])
@@ -326,65 +323,3 @@ def test_budgets_can_be_ranked_too():
     (found,) = ranking(results, ScoreAt(20), {"budget": 10})
     assert (found.a.budget, found.b.budget) == (20, 10)
     assert found.difference == pytest.approx(-0.015)
-
-
-def marked(scores: Sequence[float], stop_at: int | None, **fields: Any) -> list[RoundResult]:
-    """A run with a suggestion to stop in round ``stop_at`` and in all later ones."""
-    return [replace(each, stop=stop_at is not None and each.round >= stop_at) for each in run(scores, **fields)]
-
-
-def test_a_stop_is_right_if_the_score_does_not_rise_in_the_rounds_after_it():
-    results = [
-        *marked([0.5, 0.800, 0.805, 0.79, 0.81, 0.809, 0.95], 2, seed=0),
-        *marked([0.5, 0.800, 0.805, 0.82, 0.80, 0.80, 0.80], 2, seed=1),
-        *marked([0.5, 0.6, 0.7], None, seed=2),
-    ]
-    found = stops(results, patience_rounds=4, gain=0.0101)
-    assert [(stop.seed, stop.round, stop.right, stop.saved) for stop in found.stops] == [
-        (0, 2, True, 50),
-        (1, 2, False, 50),
-    ]
-    assert [stop.rise for stop in found.stops] == pytest.approx([0.01, 0.02])
-    assert (found.runs, found.judged, found.right, found.mean_saved) == (3, 2, 1, 50.0)
-
-
-def test_a_stop_near_the_end_can_be_wrong_but_not_right():
-    results = [
-        *marked([0.5, 0.6, 0.6], 2, seed=0),
-        *marked([0.5, 0.6, 0.7], 2, seed=1),
-        *marked([0.5, 0.6, 0.6], 3, seed=2),
-    ]
-    found = stops(results)
-    assert [stop.right for stop in found.stops] == [None, False, None]
-    assert math.isnan(found.stops[2].rise)
-    assert (found.judged, found.right) == (1, 0)
-
-
-def test_the_coverage_is_the_share_of_intervals_that_hold_the_score_on_the_test_tiles():
-    rng = np.random.default_rng(5)
-    lows, highs, scores = rng.uniform(0, 0.5, 40), rng.uniform(0.5, 1, 40), rng.uniform(0, 1, 40)
-    rounds = [
-        replace(each, estimate=(low + high) / 2, estimate_low=low, estimate_high=high)
-        for each, low, high in zip(run(scores.tolist()), lows, highs, strict=True)
-    ]
-    found = stops([*rounds, *run([0.5, NAN], seed=1)])
-    inside = sum(low <= score <= high for low, high, score in zip(lows, highs, scores, strict=True))
-    assert (found.intervals, found.covered, found.coverage) == (40, inside, inside / 40)
-    assert math.isnan(stops(run([0.5])).coverage)
-    assert math.isnan(stops(run([0.5])).mean_saved)
-
-
-def test_costs_are_the_seconds_of_rounds_that_the_function_chose_itself():
-    rounds = [
-        replace(each, query_seconds=seconds, round=number, chosen_by=chosen_by, learner_parameters=parameters)
-        for each, (number, seconds, chosen_by, parameters) in zip(
-            run([0.1] * 4, strategy="tpd(bias=false)"),
-            [(0, 9.0, "random", 10), (1, 9.0, "kmeans", 10), (2, 1.0, "tpd", 30), (3, 2.0, "tpd", 20)],
-            strict=True,
-        )
-    ]
-    (found,) = costs(rounds)
-    assert (found.seconds, found.rounds, found.parameters) == (1.5, 2, 30)
-    assert found.spread == pytest.approx(stdev([1.0, 2.0]))
-    (never,) = costs(run([0.5], strategy="margin", chosen_by="kmeans"))
-    assert math.isnan(never.seconds)
