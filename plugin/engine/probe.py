@@ -32,6 +32,7 @@ PACKAGES = [
     ("sklearn", "scikit-learn"),
     ("scipy", "scipy"),
     ("shapely", "shapely"),
+    ("threadpoolctl", "threadpoolctl"),
     ("torch", "torch"),
     ("torchvision", "torchvision"),
     ("typer", "typer"),
