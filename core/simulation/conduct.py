@@ -19,12 +19,12 @@ from .dataset import Dataset, Vectors
 from .experiments import Experiment, Setting
 from .experiments.studies import Material, Study
 from .plan import Plan, RoundResult
-from .record import check_record
+from .record import agreed_by, check_agreed, check_record
 from .replay import check_plan
 from .report import Report, write_report
 from .runs import alone, run_all
 from .sources import open_dataset
-from .splits import Split, check_split, split, thinned
+from .splits import Split, check_split, set_apart, split, thinned
 from .vectors import embed_dataset
 
 
@@ -91,13 +91,20 @@ def conduct(
         dataset = _opened(source, monitor.part(0.0, 0.05))
         asked = {"mode": dataset.mode, "device": str(device), **(wanted or {})}
         setting, plans = make_plans(experiment, asked, parameters or {})
-        parted = split(dataset, share=source.share, validation=setting.validation, seed=source.seed)
+        name, studies = (None, ()) if experiment is None else (experiment.name, experiment.studies)
+        agreed = {"experiment": name, "goal": setting.goal}
+        check_agreed(out, {**agreed_by(plans), **agreed})
+        parted = split(dataset, share=source.share, seed=source.seed)
         check_split(dataset, parted, monitor)
         _check_plans(dataset, parted, plans)
         vectors = _embedded(dataset, parted, source, out, str(device), monitor.part(0.05, 0.2))
-        drawn = {"share": source.share, "seed": source.seed, "test_path": source.test and str(source.test)}
-        name, studies = ("", ()) if experiment is None else (experiment.name, experiment.studies)
-        notes = {"experiment": name or None, "goal": setting.goal, "split": drawn, "command": command}
+        drawn = {
+            "share": source.share,
+            "seed": source.seed,
+            "test_path": source.test and str(source.test),
+            "own_test": dataset.test is not None,
+        }
+        notes = {**agreed, "split": drawn, "command": command}
         running = monitor.part(0.2, 0.8)
         results = run_all(
             dataset, vectors, parted, plans, out, workers=workers, device=device, notes=notes, monitor=running
@@ -133,10 +140,13 @@ def _opened(source: Source, monitor: Monitor) -> Dataset:
 
 def _check_plans(dataset: Dataset, parted: Split, plans: Sequence[Plan]) -> None:
     """Refuse runs that cannot be made before tiles are embedded; which of these have no vector is not known yet."""
-    variants = {plan.variant for plan in plans}
-    sizes = {name: len(thinned(dataset.targets, parted.pool, dataset.n_classes, name).rows) for name in variants}
+    sizes: dict[tuple[str, int], int] = {}
     for plan in plans:
-        check_plan(dataset, plan, sizes[plan.variant])
+        key = plan.variant, plan.validation
+        if key not in sizes:
+            _, others = set_apart(parted.pool, plan.validation, plan.seed)
+            sizes[key] = len(thinned(dataset.targets, others, dataset.n_classes, plan.variant).rows)
+        check_plan(dataset, plan, sizes[key])
 
 
 def _embedded(dataset: Dataset, parted: Split, source: Source, out: Path, device: str, monitor: Monitor) -> Vectors:

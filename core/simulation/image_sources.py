@@ -146,7 +146,7 @@ def _inspected(images: ImageFolder, notes: Path | None, monitor: Monitor) -> Ins
     try:
         noted = json.loads(place.read_text())
         return Inspection(tuple(noted["digests"]), {int(row): text for row, text in noted["damaged"].items()})
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # not there, or not what was written
         found = images.inspect(monitor)
     with contextlib.suppress(OSError):  # without the note, they are looked at again
         notes.mkdir(parents=True, exist_ok=True)

@@ -19,8 +19,9 @@ class Plan:
     a round, b. rounds: how many. initial: tiles labelled before the first round, 0 for none: then the query function
     begins by itself (or the cold start for it, if it needs predictions). initial_by: the query function that chooses
     them; with the same seed every plan gets the same ones. seed: of all chance in the run. variant: ``balanced``, or
-    ``unbalanced-K``, see :func:`.splits.thinned`. goal: the run stops after the round that reaches this score on the
-    test tiles; None to go on.
+    ``unbalanced-K``, see :func:`.splits.thinned`. validation: tiles of the pool that are set apart, drawn with the
+    seed, to estimate the score as an analyst would, see :func:`.splits.set_apart`. goal: the run stops after the round
+    that reaches this score on the test tiles; None to go on.
     """
 
     strategy: str
@@ -32,6 +33,7 @@ class Plan:
     initial_by: str = "random"
     seed: int = 0
     variant: str = BALANCED
+    validation: int = 0
     goal: float | None = None
 
 

@@ -1,7 +1,8 @@
 """``experiment.json``: what the numbers in a folder of results depend on, and how they were made.
 
-A folder holds runs on one dataset, seen by one encoder, split in one way. Runs may be added; anything else would put
-numbers side by side that cannot be compared, and is refused.
+A folder holds the runs of one experiment on one dataset, seen by one encoder, split in one way. Query functions,
+learners, budgets, pools, seeds and rounds may be added; anything else would put numbers side by side that cannot be
+compared, and is refused.
 """
 
 from __future__ import annotations
@@ -28,9 +29,17 @@ RECORD = "experiment.json"
 _FIXED = {
     "dataset": ("dataset", "fingerprint"),
     "encoder": ("vectors", "key"),
-    "split into pool, validation and test tiles": ("split", "digest"),
+    "split into pool and test tiles": ("split", "digest"),
 }
 """What must stay the same in a folder, in words, and where its key is in the record."""
+_AGREED = {
+    "experiment": "the experiment",
+    "goal": "the goal (--goal)",
+    "validation": "the validation sample (--validation)",
+    "initial": "the tiles labelled before the first round (--initial)",
+    "initial_by": "the query function that chooses these (--initial-by)",
+}
+"""What the runs of a folder have in common, in words, by its name in the record."""
 
 
 def keep_record(
@@ -50,19 +59,21 @@ def keep_record(
         plans: the runs; others may be there already.
         device: where they are computed.
         notes: what only the caller knows. ``command``, what was typed, is added to the list ``commands``; ``split``,
-            how it was drawn, goes into that part; all else stands as it is, the latest value of each.
+            how it was drawn, goes into that part; all else stands as it is.
 
     Returns:
         Remarks: what is not as it was when the first runs were made.
 
     Raises:
-        UsageError: the folder holds results of another dataset, encoder or split, or cannot be written to.
+        UsageError: the folder holds results of another dataset, encoder, split or experiment, or cannot be written to.
     """
     new = _described(dataset, vectors, split, device)
+    agreed = {**agreed_by(plans), **{name: note for name, note in notes.items() if name not in ("command", "split")}}
     old = read_record(folder) if (folder / RECORD).exists() else {}
     if old:
         _check_same(folder, old, new)
-    kept = {**new, **old, **{name: note for name, note in notes.items() if name not in ("command", "split")}}
+        check_agreed(folder, agreed)
+    kept = {**new, **old, **agreed}
     kept["split"] = {**new["split"], **old.get("split", {}), **notes.get("split", {})}
     commands = [*old.get("commands", ()), *([notes["command"]] if notes.get("command") else [])]
     kept["commands"] = list(dict.fromkeys(commands))
@@ -71,11 +82,43 @@ def keep_record(
     kept["plans"] = list(known.values())
     kept["unbalanced"] = _removed(dataset, split, (facts["variant"] for facts in kept["plans"]))
     _write(folder, kept)
+    before = {**old.get("versions", {}), **({"the machine": old["hardware"]} if "hardware" in old else {})}
+    now = {**new["versions"], "the machine": new["hardware"]}
     return [
-        f"The first results here were made with {name} {before}; this is {new['versions'].get(name)}."
-        for name, before in old.get("versions", {}).items()
-        if before != new["versions"].get(name)
+        f"The first results here were made with {name} {then}; this is {now.get(name)}."
+        for name, then in before.items()
+        if then != now.get(name)
     ]
+
+
+def agreed_by(plans: Sequence[Plan]) -> dict[str, Any]:
+    """What the plans of a setting have in common and may not change in a folder, beside what only its maker knows."""
+    first = plans[0] if plans else None
+    return {} if first is None else {name: vars(first)[name] for name in ("validation", "initial", "initial_by")}
+
+
+def check_agreed(folder: Path, agreed: Mapping[str, Any]) -> None:
+    """Refuse a folder whose runs were made for another experiment, goal, sample or beginning.
+
+    Raises:
+        UsageError: they were, or the record is damaged.
+    """
+    if not (folder / RECORD).exists():
+        return
+    old = read_record(folder)
+    other = [name for name in _AGREED if name in old and name in agreed and old[name] != agreed[name]]
+    if other:
+        raise UsageError(
+            f"The results in {folder.name} were made with something else for {_AGREED[other[0]]}.",
+            hint="Use another folder (--out), or the same options as before.",
+            details="\n".join(
+                f"{_AGREED[name]}: {_said(old[name])} before, {_said(agreed[name])} now" for name in other
+            ),
+        )
+
+
+def _said(value: Any) -> str:
+    return "none" if value is None else str(value)
 
 
 def check_record(folder: Path, dataset: Dataset, encoder: str, key: str, split: Split) -> None:
@@ -115,7 +158,7 @@ def read_record(folder: Path) -> dict[str, Any]:
 def split_digest(split: Split) -> str:
     """Changes with any row of any part."""
     digest = hashlib.sha256()
-    for rows in (split.pool, split.test, split.validation):
+    for rows in (split.pool, split.test):
         digest.update(np.ascontiguousarray(rows, dtype=np.int64).tobytes() + b"|")
     return digest.hexdigest()
 
@@ -175,7 +218,6 @@ def _subject(dataset: Dataset, encoder: str, key: str, split: Split) -> dict[str
         "split": {
             "pool": len(split.pool),
             "test": len(split.test),
-            "validation": len(split.validation),
             "digest": split_digest(split),
         },
     }
@@ -219,7 +261,7 @@ def _difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterable[str]
 
 
 def _parts_of_split() -> list[tuple[str, str]]:
-    return [("split", name) for name in ("pool", "test", "validation")]
+    return [("split", name) for name in ("pool", "test")]
 
 
 def _removed(dataset: Dataset, split: Split, variants: Iterable[str]) -> dict[str, list[float]]:

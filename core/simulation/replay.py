@@ -31,7 +31,7 @@ from .dataset import Dataset, Targets, Vectors
 from .examining import Estimate, Examiner, moved
 from .plan import Plan, RoundResult
 from .results import learner_label, strategy_label
-from .splits import Split, thinned
+from .splits import Split, set_apart, thinned
 
 _SCORES = ("accuracy", "macro_f1", "micro_f1", "mean_average_precision")
 
@@ -87,9 +87,9 @@ def turns(
         LearningError: the query function needs what the learner does not have.
         Cancelled: the caller asked to stop.
     """
-    rows = pool_rows(dataset, vectors, split, plan.variant)
-    check_plan(dataset, plan, len(rows))
-    run = _Run(_ground(dataset, vectors, split, plan, rows, keep or remembering(), device, monitor))
+    parts = parts_of(dataset, vectors, split, plan)
+    check_plan(dataset, plan, len(parts.pool))
+    run = _Run(_ground(dataset, vectors, split, plan, parts, keep or remembering(), device, monitor))
     numbers = range(0 if plan.initial else 1, plan.rounds + 1)
     for place, number in enumerate(numbers):
         part = monitor.part(place / len(numbers), (place + 1) / len(numbers))
@@ -99,14 +99,23 @@ def turns(
             return
 
 
-def pool_rows(dataset: Dataset, vectors: Vectors, split: Split, variant: str) -> Indices:
-    """The rows (P,) of the dataset that may be asked: the variant's, as far as their vectors are finite.
+@dataclass(frozen=True)
+class Parts:
+    """Rows of the dataset in one run: ``pool`` (P,) may be asked, ``validation`` (V,) estimates. Ascending, disjoint."""
+
+    pool: Indices
+    validation: Indices
+
+
+def parts_of(dataset: Dataset, vectors: Vectors, split: Split, plan: Plan) -> Parts:
+    """What a run may ask, as far as its vectors are finite, and what it sets apart.
 
     Raises:
-        UsageError: no such variant, or not for this label mode.
+        UsageError: no such variant, or not for this label mode; a validation sample that leaves nothing to ask.
     """
-    rows = thinned(dataset.targets, split.pool, dataset.n_classes, variant).rows
-    return rows[finite_rows(np.asarray(vectors.matrix[rows]))]
+    validation, others = set_apart(split.pool, plan.validation, plan.seed)
+    rows = thinned(dataset.targets, others, dataset.n_classes, plan.variant).rows
+    return Parts(rows[finite_rows(np.asarray(vectors.matrix[rows]))], validation)
 
 
 def check_plan(dataset: Dataset, plan: Plan, pool_size: int) -> None:
@@ -157,12 +166,17 @@ def round_seed(seed: int, earlier: int) -> int:
 
 @dataclass(frozen=True)
 class _Ground:
-    """What does not change in a run. rows (P,): the pool, rows of the dataset; matrix, targets, moments: theirs."""
+    """What does not change in a run.
+
+    test (T,), validation (V,), rows (P,): of the dataset, the last those of the pool; matrix, targets, moments: the
+    pool's.
+    """
 
     dataset: Dataset
     vectors: Vectors
-    split: Split
     plan: Plan
+    test: Indices
+    validation: Indices
     rows: Indices
     matrix: Rows
     targets: Targets
@@ -180,14 +194,16 @@ def _ground(
     vectors: Vectors,
     split: Split,
     plan: Plan,
-    rows: Indices,
+    parts: Parts,
     keep: Keep,
     device: Device,
     monitor: Monitor,
 ) -> _Ground:
+    rows = parts.pool
     matrix = np.asarray(vectors.matrix[rows])
     moments = column_moments(matrix, device=device, monitor=Monitor(is_cancelled=monitor.is_cancelled))
-    return _Ground(dataset, vectors, split, plan, rows, matrix, dataset.targets[rows], moments, keep, device)
+    targets = dataset.targets[rows]
+    return _Ground(dataset, vectors, plan, split.test, parts.validation, rows, matrix, targets, moments, keep, device)
 
 
 class _Run:
@@ -255,10 +271,11 @@ class _Run:
         task = self._task()
         start = None if self.model is None else self.model.fitted.state
 
+        fitting, started = monitor.part(0.0, 0.8), time.perf_counter()
+
         def fitted_on(where: Device) -> Fitted:
             return fit(plan.learner.name, task, Run(plan.seed, start, where, fitting), plan.learner.parameters)
 
-        fitting, started = monitor.part(0.0, 0.8), time.perf_counter()
         fitted = sparing(fitted_on, ground.device, monitor)
         seconds = time.perf_counter() - started
         model = Model(plan.learner, "", fitted, ground.matrix)
@@ -298,11 +315,11 @@ class _Run:
         """The row of the round; the times are filled in by the caller."""
         ground, plan = self.ground, self.ground.plan
         tested: dict[str, float] = {}
-        found, agreed = Estimate(len(ground.split.validation)), None
+        found, agreed = Estimate(len(ground.validation)), None
         if self.model is not None and self.thought is not None:
             examiner = Examiner(ground.dataset, ground.vectors, self.model)
-            tested = examiner.scores(ground.split.test, monitor.part(0.0, 0.6))
-            found = examiner.estimate(ground.split.validation, monitor.part(0.6, 1.0))
+            tested = examiner.scores(ground.test, monitor.part(0.0, 0.6))
+            found = examiner.estimate(ground.validation, monitor.part(0.6, 1.0))
             agreed = moved(before, self.thought)
             self.history.append(Checked(len(self.labelled), found.labels, found.score, found.interval, agreed))
         low, high = found.interval or (math.nan, math.nan)

@@ -16,13 +16,16 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from ..architectures import file_sha256
 from ..catalogue import as_typed
 from ..errors import UsageError
 from ..learners.registry import LEARNERS
+from ..paths import is_file
 from ..strategies.registry import STRATEGIES
 from .plan import COLUMNS, Plan, RoundResult
 
@@ -30,7 +33,7 @@ TABLE = "rounds.csv"
 RUNS = "runs"
 IDENTITY = ("dataset", "encoder", "variant", "strategy", "learner", "budget", "initial", "initial_by", "seed", "round")
 """The columns that tell which round of which run a row is."""
-_identity = attrgetter(*IDENTITY)
+_run_of = attrgetter(*IDENTITY[:-1])
 
 
 def plan_facts(plan: Plan) -> dict[str, Any]:
@@ -39,12 +42,16 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
     Raises:
         UsageError: an unknown query function, learner or parameter.
     """
-    return {
+    settings = plan.learner.settings()
+    facts = {
         **vars(plan),
         "parameters": STRATEGIES.settings(STRATEGIES.find(plan.strategy), plan.parameters),
         "learner": plan.learner.name,
-        "learner_parameters": plan.learner.settings(),
+        "learner_parameters": settings,
     }
+    if settings.get("weights") and is_file(settings["weights"]):  # another file of the same name makes another run
+        facts["weights_sha256"] = file_sha256(Path(settings["weights"]).expanduser())
+    return facts
 
 
 def plan_key(plan: Plan) -> str:
@@ -101,11 +108,11 @@ def join_runs(folder: Path) -> list[RoundResult]:
     Raises:
         UsageError: a file is damaged, or the table cannot be written.
     """
-    rows: dict[Any, RoundResult] = {}
+    runs: dict[Any, list[RoundResult]] = {}
     for file in sorted((folder / RUNS).glob("*.csv")):
-        for result in read_results(file):
-            rows.setdefault(_identity(result), result)
-    results = [rows[key] for key in sorted(rows)]
+        for run, rounds in groupby(read_results(file), _run_of):
+            runs[run] = max(runs.get(run, []), list(rounds), key=len)
+    results = [result for run in sorted(runs) for result in runs[run]]
     table = folder / TABLE
     part = table.with_suffix(".part")
     try:

@@ -21,15 +21,16 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
+from threadpoolctl import threadpool_limits
 
 from ..errors import Cancelled, QuadratError, UsageError
-from ..kernels import Device
+from ..kernels import Device, Indices
 from ..learners.registry import LEARNERS
 from ..monitor import SILENT, Monitor
 from .dataset import Dataset, Vectors
 from .plan import Plan, RoundResult
 from .record import keep_record
-from .replay import check_plan, pool_rows, remembering, replay
+from .replay import check_plan, parts_of, remembering, replay
 from .results import join_runs, learner_label, run_file, strategy_label, write_run
 from .shared import Keeper, MappedTiles, MappedVectors, keeper_of, map_tiles, map_vectors
 from .splits import Split
@@ -74,15 +75,17 @@ def run_all(
     """
     if workers < 1:
         raise UsageError(f"{workers} processes do no work.", hint="Use 1 or more (--workers).")
-    pools = {variant: pool_rows(dataset, vectors, split, variant) for variant in {plan.variant for plan in plans}}
+    pools: dict[tuple[str, int, int], Indices] = {}
     for plan in plans:
-        check_plan(dataset, plan, len(pools[plan.variant]))
+        if _pool_of(plan) not in pools:
+            pools[_pool_of(plan)] = parts_of(dataset, vectors, split, plan).pool
+        check_plan(dataset, plan, len(pools[_pool_of(plan)]))
     with alone(folder):
         for remark in keep_record(folder, dataset, vectors, split, plans, str(device), notes or {}):
             monitor.warn(remark)
         files = {run_file(folder, plan): plan for plan in plans}
         jobs = [
-            _Job(plan, file, keeper_of(folder / KEPT, vectors, pools[plan.variant]))
+            _Job(plan, file, keeper_of(folder / KEPT, vectors, pools[_pool_of(plan)]))
             for file, plan in files.items()
             if not file.exists()
         ]
@@ -90,13 +93,18 @@ def run_all(
             mapped = _with_mapped_tiles(dataset, jobs, folder / KEPT, monitor.part(0.0, 0.05))
             progress = _Progress(monitor.part(0.05, 1.0), len(jobs))
             if min(workers, len(jobs)) > 1 and torch.device(device).type == "cpu":
-                ground = _Ground(mapped, map_vectors(vectors, folder / KEPT), split)
-                _run_apart(ground, jobs, min(workers, len(jobs)), progress)
+                common = _Common(mapped, map_vectors(vectors, folder / KEPT), split)
+                _run_apart(common, jobs, min(workers, len(jobs)), progress)
             else:
                 _run_here(mapped, vectors, split, jobs, device, progress)
         finally:
             results = join_runs(folder)
     return results
+
+
+def _pool_of(plan: Plan) -> tuple[str, int, int]:
+    """What decides which tiles a run may ask; without a validation sample the seed does not."""
+    return plan.variant, plan.validation, plan.seed if plan.validation else 0
 
 
 @dataclass(frozen=True)
@@ -125,7 +133,7 @@ class _Job:
 
 
 @dataclass(frozen=True)
-class _Ground:
+class _Common:
     """What all runs in other processes are made on."""
 
     dataset: Dataset
@@ -159,7 +167,7 @@ class _Progress:
 
 def _with_mapped_tiles(dataset: Dataset, jobs: Sequence[_Job], kept: Path, monitor: Monitor) -> Dataset:
     """The dataset as every process can have it; its images are read if a learner looks at them."""
-    mapped = MappedTiles(tuple(dataset.tiles.bands), kept / "tiles.npy")
+    mapped = MappedTiles(tuple(dataset.tiles.bands), kept / f"tiles-{dataset.fingerprint[:16]}.npy")
     if any(LEARNERS.find(job.plan.learner.name).needs_pixels for job in jobs):
         map_tiles(dataset.tiles, len(dataset), mapped, monitor)
     return replace(dataset, tiles=mapped)
@@ -177,12 +185,12 @@ def _run_here(
             progress.done += 1
 
 
-def _run_apart(ground: _Ground, jobs: Sequence[_Job], workers: int, progress: _Progress) -> None:
+def _run_apart(common: _Common, jobs: Sequence[_Job], workers: int, progress: _Progress) -> None:
     """As many runs at a time as there are workers; they are ended at once if the caller asks to stop, or one fails."""
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin) as pool:
         try:
-            futures = {pool.submit(_carry_out_apart, job, ground): job for job in jobs}
+            futures = {pool.submit(_carry_out_apart, job, common): job for job in jobs}
             _watch(futures, progress)
         except BaseException:
             for process in set(multiprocessing.active_children()) - others:
@@ -213,6 +221,7 @@ def _begin() -> None:
     """What a process does before its first run: leave it to the parent to be interrupted, and never outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    threadpool_limits(1)
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -223,8 +232,8 @@ def _begin() -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
-def _carry_out_apart(job: _Job, ground: _Ground) -> None:
-    _carry_out(job, ground.dataset, ground.vectors.open(), ground.split, "cpu", SILENT)
+def _carry_out_apart(job: _Job, common: _Common) -> None:
+    _carry_out(job, common.dataset, common.vectors.open(), common.split, "cpu", SILENT)
 
 
 def _carry_out(job: _Job, dataset: Dataset, vectors: Vectors, split: Split, device: Device, monitor: Monitor) -> None:
@@ -234,11 +243,12 @@ def _carry_out(job: _Job, dataset: Dataset, vectors: Vectors, split: Split, devi
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """Let torch compute on so many threads."""
+    """Let torch, and the libraries beneath numpy and scikit-learn, compute on so many threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:
-        yield
+        with threadpool_limits(count):
+            yield
     finally:
         torch.set_num_threads(before)
 

@@ -1,8 +1,9 @@
-"""Which rows may be asked, which estimate and which test: disjoint, decided by a seed.
+"""Which rows may be asked, which estimate and which test: disjoint, decided by seeds.
 
 The test rows are those that came as a test set of their own; otherwise the same random share that ``pretrain`` and
-``probe`` hold out with that seed, so that an encoder trained on the others never saw them. A row is in the pool only if
-it is in neither of the other two.
+``probe`` hold out with that seed, so that an encoder trained on the others never saw them. They are the same for all
+runs. A validation sample is a run's own: analysts draw theirs by chance, too, and what experiments say of estimates
+must not rest on one draw. Nothing that tests or estimates may be asked.
 """
 
 from __future__ import annotations
@@ -24,20 +25,19 @@ MOST_REMOVED = 0.8
 """The largest share of a class that an unbalanced variant removes (paper 1)."""
 _UNBALANCED = re.compile(r"unbalanced-([1-9]\d*)")
 _VALIDATION_STREAM = 1
-"""Beside the seed, so that the validation rows do not repeat the order in which the test rows are drawn."""
+"""Beside the seed, so that the validation rows do not repeat another draw with the same one."""
 
 
 @dataclass(frozen=True)
 class Split:
     """Global indices, ascending and disjoint; together all rows.
 
-    pool (P,): may be asked. test (T,): what accuracy is measured on. validation (V,): a random sample on which an
-    analyst, who has no test set, would estimate it.
+    pool (P,): may be asked, unless a run sets it apart as its validation sample. test (T,): what accuracy is measured
+    on.
     """
 
     pool: Indices
     test: Indices
-    validation: Indices
 
 
 @dataclass(frozen=True)
@@ -48,37 +48,42 @@ class Thinned:
     removed_shares: NDArray[np.float64]
 
 
-def split(dataset: Dataset, *, share: float = 0.2, validation: int = 0, seed: int = 0) -> Split:
+def split(dataset: Dataset, *, share: float = 0.2, seed: int = 0) -> Split:
     """Part the rows of a dataset.
 
     Args:
         dataset: what is parted.
         share: of all rows, to test on; of no account where the dataset has a test set of its own.
-        validation: how many of the other rows estimate the accuracy.
-        seed: of both draws.
+        seed: of the draw.
 
     Raises:
-        UsageError: a share or a number that leaves nothing to test on, or nothing to ask.
+        UsageError: a share that leaves nothing to test on, or nothing to ask.
     """
     apart = held_out(len(dataset), share, seed) if dataset.test is None else dataset.test
-    others = np.flatnonzero(~apart)
     if not apart.any():
         raise UsageError(
             f"A share of {share:g} of {len(dataset)} tiles leaves none to test on.",
             hint="Hold out more, for example 0.2, or give a test set.",
         )
+    return Split(pool=np.flatnonzero(~apart), test=np.flatnonzero(apart))
+
+
+def set_apart(pool: Indices, validation: int, seed: int) -> tuple[Indices, Indices]:
+    """A random validation sample (V,) of the rows (P,) that may be asked, and what is left of these (P - V,).
+
+    Raises:
+        UsageError: a number of tiles that leaves nothing to ask, or makes no sense.
+    """
     if validation < 0:
         raise UsageError(f"A validation sample of {validation} tiles makes no sense.", hint="Give 0 or more.")
-    if validation >= len(others):
+    if validation >= len(pool):
         raise UsageError(
-            f"A validation sample of {validation} leaves nothing to ask: there are {len(others)} tiles beside those to "
+            f"A validation sample of {validation} leaves nothing to ask: there are {len(pool)} tiles beside those to "
             "test on.",
-            hint="Give a smaller one, or hold out less.",
+            hint="Give a smaller one (--validation), or hold out less (--holdout).",
         )
-    shuffled = np.random.default_rng([seed, _VALIDATION_STREAM]).permutation(others)
-    return Split(
-        pool=np.sort(shuffled[validation:]), test=np.flatnonzero(apart), validation=np.sort(shuffled[:validation])
-    )
+    shuffled = np.random.default_rng([seed, _VALIDATION_STREAM]).permutation(pool)
+    return np.sort(shuffled[:validation]), np.sort(shuffled[validation:])
 
 
 def check_split(dataset: Dataset, parted: Split, monitor: Monitor = SILENT) -> None:
@@ -91,7 +96,7 @@ def check_split(dataset: Dataset, parted: Split, monitor: Monitor = SILENT) -> N
     if lacking and dataset.mode == "single":
         raise UsageError(
             f"The split leaves no tile of {lacking} in the pool, so it could not be learnt.",
-            hint="Draw it anew (--split-seed), or hold out fewer (--holdout, --validation).",
+            hint="Draw it anew (--split-seed), or hold out fewer (--holdout).",
         )
     if lacking:
         monitor.warn(f"The split leaves no tile of {lacking} in the pool, so it cannot be learnt.")

@@ -36,8 +36,7 @@ def make_archive(count=240, mode="single", seed=0, width=12):
     return dataset, Vectors(rows.astype(np.float16), "clusters", f"clusters-{count}-{seed}")
 
 
-def make_split(count=240, test=60, validation=40, seed=1):
+def make_split(count=240, test=60, seed=1):
     """A random split of that many rows."""
     order = np.random.default_rng(seed).permutation(count)
-    parts = order[test + validation :], order[:test], order[test : test + validation]
-    return Split(*(np.sort(part) for part in parts))
+    return Split(np.sort(order[test:]), np.sort(order[:test]))

@@ -64,9 +64,8 @@ def painted(mode: Mode) -> Dataset:
     return Dataset("painted", mode, classes, answers, names, Painted(COLOURS[targets]), f"painted {mode}")
 
 
-NOTHING = np.empty(0, np.int64)
-SPLIT = Split(np.arange(0, 340), np.arange(340, N), NOTHING)
-SMALL = Split(np.arange(0, 120), np.arange(340, 400), NOTHING)
+SPLIT = Split(np.arange(0, 340), np.arange(340, N))
+SMALL = Split(np.arange(0, 120), np.arange(340, 400))
 
 
 @pytest.fixture(scope="module", params=["single", "multi"])
@@ -357,7 +356,7 @@ def test_one_shot_learning_is_described_by_what_it_asks_for(single, tmp_path, mo
 
 def test_a_study_without_enough_tiles_or_with_the_wrong_labels_is_refused(anything, tmp_path):
     dataset, vectors = anything
-    few = Split(SPLIT.pool[:100], SPLIT.test, SPLIT.validation)
+    few = Split(SPLIT.pool[:100], SPLIT.test)
     if dataset.mode == "multi":
         with pytest.raises(UsageError, match="multi-label"):
             find_study("one-shot").run(dataset, vectors, SPLIT, tmp_path)

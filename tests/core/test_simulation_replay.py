@@ -18,7 +18,7 @@ from quadrat.core.project.answers import current_answers
 from quadrat.core.rounds import query
 from quadrat.core.simulation.dataset import Dataset, Vectors
 from quadrat.core.simulation.plan import Plan
-from quadrat.core.simulation.replay import remembering, replay, turns
+from quadrat.core.simulation.replay import parts_of, remembering, replay, turns
 from quadrat.core.simulation.splits import Split, thinned
 from quadrat.core.strategies.registry import STRATEGIES
 
@@ -70,10 +70,13 @@ def as_archive(project, scene, mode):
     tiles = ArrayTiles(np.zeros((2 * count, 3, 8, 8), np.float32))
     dataset = Dataset("p", mode, tuple(places), targets, names, tiles, "p")
     rows = np.arange(2 * count)
-    return dataset, Vectors(matrix.astype(np.float16), "statistics", "k"), Split(rows[:count], rows[count:], rows[:0])
+    return dataset, Vectors(matrix.astype(np.float16), "statistics", "k"), Split(rows[:count], rows[count:])
 
 
 EVERYTHING = [
+    ("margin+clustering", Choice("auto")),
+    ("tpd", QUICK),
+    ("ll", Choice("hidden", {"epochs": 8})),
     *((name, QUICK) for name in ("margin", "kmeans", "badge", "uherding", "typiclust", "mcfps", "prob_cover")),
     ("margin", Choice("semi_supervised", {"epochs": 8})),
     ("margin", TINY),
@@ -81,19 +84,22 @@ EVERYTHING = [
 
 
 @pytest.mark.parametrize(("strategy", "learner"), EVERYTHING)
-def test_nothing_of_a_test_tile_has_a_part_in_a_choice(strategy, learner):
-    dataset, vectors = make_archive()
+@pytest.mark.parametrize(
+    ("mode", "variant"), [("single", "balanced"), ("single", "unbalanced-1"), ("multi", "balanced")]
+)
+def test_nothing_of_a_test_tile_has_a_part_in_a_choice(strategy, learner, mode, variant):
+    dataset, vectors = make_archive(mode=mode)
     split = make_split()
-    plan = Plan(strategy, learner, budget=12, rounds=2 if learner is TINY else 3)
+    plan = Plan(strategy, learner, budget=12, rounds=2 if learner is TINY else 3, variant=variant, validation=20)
     rounds = asked_in(plan, dataset, vectors, split)
-    apart = np.concatenate([split.test, split.validation])
+    apart = np.concatenate([split.test, parts_of(dataset, vectors, split, plan).validation])
     assert not np.isin(np.concatenate(rounds), apart).any()
 
     rng = np.random.default_rng(5)
     matrix, targets = vectors.matrix.copy(), dataset.targets.copy()
     images = dataset.tiles.images.copy()
     matrix[apart] = rng.normal(0, 300, (len(apart), matrix.shape[1]))
-    targets[apart] = rng.integers(0, dataset.n_classes, len(apart))
+    targets[apart] = rng.integers(0, targets.max() + 1, targets[apart].shape)
     images[apart] = rng.normal(0, 50, images[apart].shape)
     changed = replace(dataset, targets=targets, tiles=ArrayTiles(images))
     assert asked_in(plan, changed, replace(vectors, matrix=matrix), split) == rounds
@@ -113,13 +119,19 @@ def test_only_the_pool_is_asked_and_no_tile_twice():
 def test_scores_are_those_of_the_learner_on_the_test_tiles(mode):
     dataset, vectors = make_archive(mode=mode)
     split = make_split()
-    plan = Plan("random", QUICK, budget=16, rounds=3, seed=4)
+    plan = Plan("random", QUICK, budget=16, rounds=3, seed=4, validation=40)
     done = list(turns(dataset, vectors, split, plan))
     rows = np.sort(np.concatenate([turn.asked for turn in done]))
-    pool = vectors.matrix[split.pool]
+    parts = parts_of(dataset, vectors, split, plan)
     head = fit(
         "linear",
-        Task(pool, np.searchsorted(split.pool, rows), dataset.targets[rows], dataset.n_classes, mode),
+        Task(
+            vectors.matrix[parts.pool],
+            np.searchsorted(parts.pool, rows),
+            dataset.targets[rows],
+            dataset.n_classes,
+            mode,
+        ),
         Run(seed=4),
         QUICK.parameters,
     ).head
@@ -127,7 +139,7 @@ def test_scores_are_those_of_the_learner_on_the_test_tiles(mode):
     found = scores(head.predict(vectors.matrix, split.test), dataset.targets[split.test], mode)
     for name in ("accuracy", "macro_f1", "micro_f1", "mean_average_precision"):
         np.testing.assert_equal(getattr(result, name), found.get(name, np.nan))
-    estimated = scores(head.predict(vectors.matrix, split.validation), dataset.targets[split.validation], mode)
+    estimated = scores(head.predict(vectors.matrix, parts.validation), dataset.targets[parts.validation], mode)
     assert result.estimate == estimated["accuracy" if mode == "single" else "micro_f1"]
     assert result.estimate_low < result.estimate < result.estimate_high
     assert (result.validation_labels, result.labels, result.classes_seen) == (40, 48, 4)
@@ -139,7 +151,7 @@ def test_scores_are_those_of_the_learner_on_the_test_tiles(mode):
 
 def test_networks_are_asked_about_test_tiles_by_their_images():
     dataset, vectors = make_archive(count=110)
-    split = make_split(110, test=40, validation=10)
+    split = make_split(110, test=40)
     choice = Choice("finetune", {"epochs": 3, "batch_size": 10, "lr": 0.02})
     (result,) = replay(dataset, vectors, split, Plan("random", choice, budget=50, rounds=1))
     assert result.accuracy > 0.5  # by chance it would be 0.25
@@ -154,6 +166,19 @@ def test_a_gpu_asks_the_same(strategy, learner):
     assert asked_in(plan, dataset, vectors, make_split()) == asked_in(
         plan, dataset, vectors, make_split(), device="cuda"
     )
+
+
+def test_each_seed_draws_a_validation_sample_of_its_own_and_never_asks_for_it():
+    dataset, vectors = make_archive()
+    split = make_split()
+    drawn = set()
+    for seed in (0, 1):
+        plan = Plan("margin", QUICK, budget=10, rounds=3, seed=seed, validation=30)
+        validation = parts_of(dataset, vectors, split, plan).validation
+        assert np.isin(validation, split.pool).all()
+        assert not np.isin(validation, [turn.asked for turn in turns(dataset, vectors, split, plan)]).any()
+        drawn.add(tuple(validation.tolist()))
+    assert len(drawn) == 2
 
 
 def test_every_function_begins_with_the_same_initial_tiles():
@@ -178,7 +203,7 @@ def test_without_initial_tiles_the_cold_start_begins():
 
 def test_one_class_teaches_nothing_and_the_run_goes_on():
     dataset, vectors = make_archive()
-    done = list(replay(dataset, vectors, make_split(), Plan("margin", QUICK, budget=1, rounds=6)))
+    done = list(replay(dataset, vectors, make_split(), Plan("margin", QUICK, budget=1, rounds=6, validation=40)))
     assert np.isnan(done[0].score)
     assert np.isnan(done[0].estimate)
     assert (done[0].classes_seen, done[0].train_seconds, done[0].learner_parameters) == (1, 0.0, 0)
@@ -209,7 +234,7 @@ def test_a_run_ends_with_its_goal():
 
 def test_a_run_ends_with_the_last_tile():
     dataset, vectors = make_archive(100)
-    split = make_split(100, test=60, validation=10)
+    split = make_split(100, test=70)
     done = list(replay(dataset, vectors, split, Plan("margin", QUICK, budget=20, rounds=9)))
     assert [result.labels for result in done] == [20, 30]
 
@@ -258,7 +283,7 @@ def test_a_warm_start_changes_what_is_learnt_from_the_second_round_on():
 def test_a_plan_that_cannot_be_carried_out_is_refused_before_anything_is_learnt(plan, says):
     dataset, vectors = make_archive(100)
     with pytest.raises(UsageError) as refusal:
-        next(replay(dataset, vectors, make_split(100, test=50, validation=10), plan))
+        next(replay(dataset, vectors, make_split(100, test=60), plan))
     assert says in refusal.value.message + refusal.value.hint
 
 

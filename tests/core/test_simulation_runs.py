@@ -131,7 +131,7 @@ def test_a_folder_holds_one_dataset_one_encoder_and_one_split(tmp_path):
         ((replace(dataset, fingerprint="other", name="lake"), vectors, split), ("another dataset", "lake")),
         ((dataset, replace(vectors, key="other", encoder="statistics"), split), ("another encoder", "statistics")),
         ((dataset, replace(vectors, key="other"), split), ("another encoder", "the same name, with other weights")),
-        ((dataset, vectors, make_split(validation=20)), ("another split", "20 now")),
+        ((dataset, vectors, make_split(test=50)), ("another split", "50 now")),
         ((dataset, vectors, make_split(seed=2)), ("another split", "other tiles")),
     ):
         with pytest.raises(UsageError) as refusal:
@@ -150,6 +150,34 @@ def test_of_another_dataset_no_more_is_said_than_that(tmp_path):
         run_all(*other, make_split(200), PLANS[:1], tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "notes", "said"),
+    [
+        ({}, {"experiment": "paper1"}, "the experiment: none before, paper1 now"),
+        ({}, {"goal": 0.8}, "the goal (--goal): 0.9 before, 0.8 now"),
+        ({"validation": 20}, {}, "the validation sample (--validation): 0 before, 20 now"),
+        ({"initial": 8}, {}, "--initial): 0 before, 8 now"),
+    ],
+)
+def test_a_folder_holds_one_experiment(tmp_path, change, notes, said):
+    before = {"experiment": None, "goal": 0.9}
+    run(tmp_path, PLANS[:1], notes=before)
+    with pytest.raises(UsageError) as refusal:
+        run(tmp_path, [replace(PLANS[0], **change)], notes={**before, **notes})
+    assert said in refusal.value.details
+    assert "--out" in refusal.value.hint
+    run(tmp_path, PLANS, notes=before)
+
+
+def test_another_weights_file_under_the_same_name_makes_another_run(tmp_path):
+    weights = tmp_path / "start.pth"
+    keys = set()
+    for content in (b"one", b"two"):
+        weights.write_bytes(content)
+        keys.add(plan_key(Plan("random", Choice("finetune", {"weights": str(weights)}))))
+    assert len(keys) == 2
+
+
 def test_two_commands_do_not_work_in_one_folder(tmp_path):
     with FileLock(tmp_path / ".lock"), pytest.raises(UsageError, match="at work"):
         run(tmp_path)
@@ -159,12 +187,12 @@ def test_two_commands_do_not_work_in_one_folder(tmp_path):
 def test_the_record_says_what_the_numbers_depend_on(tmp_path):
     plans = [PLANS[0], replace(PLANS[0], variant="unbalanced-3")]
     run(tmp_path, plans[:1], notes={"command": "quadrat simulate a", "goal": 0.9, "split": {"seed": 1}})
-    run(tmp_path, plans, notes={"command": "quadrat simulate b", "goal": 0.8, "split": {"seed": 1}})
+    run(tmp_path, plans, notes={"command": "quadrat simulate b", "goal": 0.9, "split": {"seed": 1}})
     record = read_record(tmp_path)
     assert record["commands"] == ["quadrat simulate a", "quadrat simulate b"]
-    assert record["goal"] == 0.8
+    assert record["goal"] == 0.9
     assert record["dataset"]["classes"] == ["crop", "forest", "town", "water"]
-    assert record["split"]["pool"] == 140
+    assert record["split"]["pool"] == 180
     assert record["split"]["seed"] == 1
     assert {"torch", "numpy", "scikit-learn", "quadrat"} <= record["versions"].keys()
     assert [plan["variant"] for plan in record["plans"]] == ["balanced", "unbalanced-3"]
@@ -194,8 +222,8 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(tmp_path):
 
 
 def test_a_bad_plan_is_refused_before_anything_is_run(tmp_path):
-    with pytest.raises(UsageError, match="pool has 140"):
-        run(tmp_path, [*PLANS, Plan("margin", budget=141)])
+    with pytest.raises(UsageError, match="pool has 180"):
+        run(tmp_path, [*PLANS, Plan("margin", budget=181)])
     assert not (tmp_path / "experiment.json").exists()
     with pytest.raises(UsageError, match="0 processes"):
         run(tmp_path, workers=0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from quadrat.core.errors import UsageError
 from quadrat.core.monitor import Monitor
 from quadrat.core.simulation.dataset import Dataset
-from quadrat.core.simulation.splits import MOST_REMOVED, Split, check_split, split, thinned
+from quadrat.core.simulation.splits import MOST_REMOVED, Split, check_split, set_apart, split, thinned
 from quadrat.core.splits import held_out
 
 
@@ -41,21 +41,16 @@ def parted(draw):
     if draw(st.booleans()):
         test = np.array(draw(st.lists(st.booleans(), min_size=count, max_size=count)))
         test[:2] = True, False
-    share = draw(st.floats(0.15, 0.5))
-    seed = draw(st.integers(0, 2**32))
-    others = np.count_nonzero(~(held_out(count, share, seed) if test is None else test))
-    return dataset(count, test), share, draw(st.integers(0, others - 1)), seed
+    return dataset(count, test), draw(st.floats(0.15, 0.5)), draw(st.integers(0, 2**32))
 
 
 @given(parted())
 def test_test_tiles_are_never_in_the_pool_and_no_row_is_lost(case):
-    rows, share, validation, seed = case
-    found = split(rows, share=share, validation=validation, seed=seed)
-    together = np.concatenate([found.pool, found.test, found.validation])
-    assert np.array_equal(np.sort(together), np.arange(len(rows)))
-    assert len(found.validation) == validation
+    rows, share, seed = case
+    found = split(rows, share=share, seed=seed)
+    assert np.array_equal(np.sort(np.concatenate([found.pool, found.test])), np.arange(len(rows)))
     assert len(found.pool)
-    for part in (found.pool, found.test, found.validation):
+    for part in (found.pool, found.test):
         assert (np.diff(part) > 0).all()
     if rows.test is not None:
         assert np.array_equal(found.test, np.flatnonzero(rows.test))
@@ -63,28 +58,43 @@ def test_test_tiles_are_never_in_the_pool_and_no_row_is_lost(case):
 
 @given(parted())
 def test_the_same_seed_parts_in_the_same_way(case):
-    rows, share, validation, seed = case
-    once, again = (split(rows, share=share, validation=validation, seed=seed) for _ in range(2))
-    for name in ("pool", "test", "validation"):
-        assert np.array_equal(getattr(once, name), getattr(again, name))
+    rows, share, seed = case
+    once, again = (split(rows, share=share, seed=seed) for _ in range(2))
+    assert np.array_equal(once.pool, again.pool)
+    assert np.array_equal(once.test, again.test)
 
 
 def test_another_seed_parts_in_another_way():
-    first, second = (split(dataset(100), validation=20, seed=seed) for seed in (0, 1))
+    first, second = (split(dataset(100), seed=seed) for seed in (0, 1))
     assert not np.array_equal(first.test, second.test)
-    own_test = np.arange(100) < 20
-    first, second = (split(dataset(100, own_test), validation=20, seed=seed) for seed in (0, 1))
-    assert not np.array_equal(first.validation, second.validation)
 
 
 def test_the_test_rows_are_those_that_an_encoder_was_not_trained_on():
-    found = split(dataset(500), share=0.3, validation=50, seed=7)
+    found = split(dataset(500), share=0.3, seed=7)
     assert np.array_equal(found.test, np.flatnonzero(held_out(500, 0.3, 7)))
 
 
-def test_validation_rows_do_not_depend_on_how_many_there_are():
-    few, many = (split(dataset(100), validation=count).validation for count in (10, 20))
+@given(st.integers(2, 200).flatmap(lambda size: st.tuples(st.just(size), st.integers(0, size - 1))), st.integers(0, 99))
+def test_a_validation_sample_is_taken_from_the_pool_and_no_row_is_lost(case, seed):
+    size, validation = case
+    pool = np.arange(size) * 3
+    apart, others = set_apart(pool, validation, seed)
+    assert len(apart) == validation
+    assert np.array_equal(np.sort(np.concatenate([apart, others])), pool)
+    assert np.array_equal(apart, np.sort(apart))
+    assert np.array_equal(others, np.sort(others))
+
+
+def test_validation_rows_do_not_depend_on_how_many_there_are_but_on_the_seed():
+    few, many, other = (set_apart(np.arange(100), count, seed)[0] for count, seed in ((10, 0), (20, 0), (20, 1)))
     assert set(few) < set(many)
+    assert set(many) != set(other)
+
+
+@pytest.mark.parametrize(("validation", "said"), [(-1, "makes no sense"), (10, "nothing to ask")])
+def test_a_validation_sample_that_leaves_nothing_is_refused(validation, said):
+    with pytest.raises(UsageError, match=said):
+        set_apart(np.arange(10), validation, 0)
 
 
 @pytest.mark.parametrize(
@@ -94,8 +104,6 @@ def test_validation_rows_do_not_depend_on_how_many_there_are():
         ({"share": 0.01}, "none to test on"),
         ({"share": 1.0}, "share to hold out"),
         ({"share": -0.1}, "share to hold out"),
-        ({"validation": -1}, "makes no sense"),
-        ({"validation": 8}, "nothing to ask"),
     ],
 )
 def test_a_split_that_leaves_a_part_empty_is_refused(options, said):
@@ -163,16 +171,15 @@ def test_shares_of_a_class_mean_nothing_where_a_tile_has_several():
 def test_a_class_that_the_split_takes_from_the_pool_is_refused_or_told_of():
     heard = []
     monitor = Monitor(remark=lambda level, text: heard.append((level, text)))
-    nothing = np.zeros(0, np.int64)
     even, odd = np.arange(0, 8, 2), np.arange(1, 8, 2)
     with pytest.raises(UsageError, match="no tile of b in the pool") as caught:
-        check_split(dataset(8), Split(even, odd, nothing), monitor)
+        check_split(dataset(8), Split(even, odd), monitor)
     assert "--split-seed" in caught.value.hint
     sets = replace(dataset(8), mode="multi", targets=np.eye(2, dtype=np.int64)[np.arange(8) % 2])
-    check_split(sets, Split(even, odd, nothing), monitor)
+    check_split(sets, Split(even, odd), monitor)
     assert [level for level, _ in heard] == ["warning", "warning"]
     assert "no tile of b in the pool" in heard[0][1]
     assert "No test tile has the class a" in heard[1][1]
     heard.clear()
-    check_split(dataset(8), Split(np.arange(4), np.arange(4, 8), nothing), monitor)
+    check_split(dataset(8), Split(np.arange(4), np.arange(4, 8)), monitor)
     assert not heard

@@ -67,9 +67,10 @@ class Setting:
                 budget=budget,
                 rounds=self.rounds_of(budget),
                 initial=self.initial,
-                initial_by=self.initial_by,
+                initial_by=self.initial_by if self.initial else "random",
                 seed=seed,
                 variant=variant,
+                validation=self.validation,
                 goal=self.goal if self.stop_at_goal else None,
             )
 
