@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from ..encoders.registry import AUTO, FLOOR, TORCHGEO, find_network
-from ..errors import Cancelled, QuadratError
+from ..errors import Cancelled, QuadratError, UsageError
 from ..kernels import Device
 from ..monitor import SILENT, Monitor
+from ..paths import is_folder
 from .asked import check_asked, make_plans
 from .dataset import Dataset, Vectors
 from .experiments import Experiment, Setting
@@ -87,6 +88,7 @@ def conduct(
     """
     check_asked(experiment, {"device": str(device), **(wanted or {})}, parameters or {})
     check_encoders(source.encoders)
+    _check_apart(source, out)
     with alone(out):
         dataset = _opened(source, monitor.part(0.0, 0.05))
         asked = {"mode": dataset.mode, "device": str(device), **(wanted or {})}
@@ -112,6 +114,20 @@ def conduct(
         material = Material(dataset, vectors, parted, out, source.encoders[1:], device=device)
         _study(studies, material, monitor.part(0.8, 0.95))
         return Conducted(results, setting, plans, write_report([out], out, monitor.part(0.95, 1.0)))
+
+
+def _check_apart(source: Source, out: Path) -> None:
+    """Refuse to write among the images: the pictures of the report would be taken for some of them.
+
+    Raises:
+        UsageError: the folder for the results is the dataset's own, the test set's, or lies in one of them.
+    """
+    for folder in filter(None, (source.dataset, source.test)):
+        if is_folder(folder) and out.resolve().is_relative_to(Path(folder).resolve()):
+            raise UsageError(
+                f"The results would be written among the images of {Path(folder).name}.",
+                hint="Choose a folder beside them (--out).",
+            )
 
 
 def check_encoders(names: Sequence[str]) -> None:

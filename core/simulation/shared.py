@@ -1,7 +1,7 @@
 """What runs share by way of files, so that many processes hold it once: ``kept/``, which may be deleted at any time.
 
-``vectors.npy`` the embeddings and ``tiles-KEY.npy`` the images, both mapped into memory; ``POOL/`` what learners keep of a
-pool, see :class:`..model_files.ModelFiles`.
+``vectors.npy`` the embeddings and ``tiles-KEY.npy`` the images, both mapped into memory; ``POOL/`` what learners keep
+of a pool, see :class:`..model_files.ModelFiles`.
 """
 
 from __future__ import annotations
