@@ -8,20 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .kernels import Floats
-from .metrics import MULTI_THRESHOLD, uncertainty
+from .metrics import uncertainty
 from .monitor import Monitor
 from .pool import LabelledPool
 from .project.results import TilePrediction
-
-
-def decide(probabilities: Floats, pool: LabelledPool) -> NDArray[np.bool_]:
-    """Which classes each tile is said to have, (N, C); never one that nobody has labelled yet."""
-    known = np.where(pool.seen, probabilities, 0.0)
-    if pool.mode == "multi":
-        return np.asarray(known > MULTI_THRESHOLD)
-    decided = np.zeros(known.shape, bool)
-    decided[np.arange(len(decided)), known.argmax(axis=1)] = True
-    return decided
 
 
 def tile_predictions(
@@ -29,10 +19,13 @@ def tile_predictions(
 ) -> Iterator[TilePrediction]:
     """The predictions one by one, reporting how many were taken; a tile whose embedding is not finite has none.
 
-    A writer that is stopped meanwhile leaves the old predictions in force.
+    ``decided`` (N, C) is what :func:`.metrics.decide` makes of ``probabilities`` (N, C). A writer that is stopped
+    meanwhile leaves the old predictions in force.
     """
-    sure_of = (probabilities * decided).max(axis=1)
-    certainty = sure_of if pool.mode == "single" else np.abs(probabilities - 0.5).mean(axis=1) + 0.5
+    if pool.mode == "single":
+        certainty = (probabilities * decided).max(axis=1)
+    else:
+        certainty = np.abs(probabilities - 0.5).mean(axis=1) + 0.5
     class_ids = [item.class_id for item in pool.classes]
     classes: list[list[tuple[int, float]]] = [[] for _ in range(len(probabilities))]
     for row, column in zip(*(axis.tolist() for axis in np.nonzero(decided)), strict=True):

@@ -21,13 +21,14 @@ from .kernels.memory import sparing
 from .learners.base import Fitted, Pixels, Run, Task
 from .learners.registry import LEARNERS
 from .learners.registry import fit as fit_learner
-from .model_files import STOP_SET, ModelFiles
+from .metrics import decide
+from .model_files import ModelFiles
 from .models import Choice, Model
 from .monitor import SILENT, Monitor
 from .pixels import open_pixels
 from .pool import LabelledPool
 from .project.store import Project
-from .stability import agreement, stop_set
+from .stability import kappa, stop_set
 from .strategies.base import Predictions
 
 
@@ -138,19 +139,19 @@ def remember(project: Project, pool: LabelledPool, model: Model, probabilities: 
     _files(project).remember(model.key, model.choice.family, pool.embeddings.key, _class_ids(pool), probabilities)
 
 
-def agreement_with_last(project: Project, pool: LabelledPool, model: Model) -> float | None:
-    """How far the model decides as the one that was trained on the labels before these, see :mod:`.stability`.
+def agreement_with_round_before(project: Project, pool: LabelledPool, model: Model, round_id: int) -> float | None:
+    """How far the model decides as the one after the labels of the round before, see :func:`.stability.kappa`.
 
-    None where there is nothing to compare with: the first time, and after another encoder, learner or raster. What
-    this model decides is kept for the next time.
+    ``round_id`` is the round whose labels the model is the first to know; 0 where no round asked for any. However often
+    it is trained within that round, it is compared with the round before. None where there is nothing to compare with:
+    the first time, and after another encoder, learner or raster. What this model decides is kept for the next round.
     """
-    files, class_ids = _files(project), _class_ids(pool)
-    of_this = (pool.labels_key, model.choice.family, pool.embeddings.key, class_ids)
-    rows = stop_set(np.arange(len(model.features)))
-    now = model.predict(rows)
-    before = files.previous(*of_this, what=STOP_SET)
-    files.remember(*of_this, now.astype(np.float16), what=STOP_SET)
-    return None if before is None else agreement(before, now, pool.mode)
+    files = _files(project)
+    facts = (round_id, model.choice.family, pool.embeddings.key, _class_ids(pool))
+    now = decide(model.predict(stop_set(np.arange(len(model.features)))), pool.mode, pool.seen)
+    before = files.decided_before(*facts)
+    files.keep_decided(*facts, now)
+    return None if before is None else kappa(before, now, pool.mode)
 
 
 def check_learnable(pool: LabelledPool) -> None:

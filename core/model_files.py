@@ -4,7 +4,8 @@
   and the newest network because the next one may start from it.
 * ``kept-NAME-KEY.npz``: what depends on the embeddings alone, for example their neighbour graph.
 * ``probabilities*.npz``: what was thought of every tile at the last two queries, for functions that ask what changed.
-* ``stop-set*.npz``: the same of a sample of tiles at the last two trainings, to see whether predictions change.
+* ``stop-set-of-round-ID.npz``: what was decided of a sample of tiles after the labels of the last two rounds, to see
+  whether predictions change.
 
 Everything is written under a temporary name first, so half a file is never taken for a whole one.
 """
@@ -21,6 +22,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -30,7 +32,8 @@ from .learners.base import Arrays, Fitted
 from .learners.head import Head
 
 FITS = 2
-PROBABILITIES, STOP_SET = "probabilities", "stop-set"
+_LATEST, _BEFORE = "probabilities.npz", "probabilities-before.npz"
+_STOP_SET = "stop-set-of-round-"
 _DAMAGED = (OSError, ValueError, KeyError, EOFError, BadZipFile, SafetensorError, LearningError)
 """What the readers raise on files that are cut off or were tampered with. Such files are made again."""
 
@@ -110,44 +113,65 @@ class ModelFiles:
             _write(file, made)
         return made
 
-    def previous(
-        self, key: str, family: str, embeddings_key: str, class_ids: list[int], what: str = PROBABILITIES
-    ) -> Floats | None:
+    def previous(self, key: str, family: str, embeddings_key: str, class_ids: list[int]) -> Floats | None:
         """Probabilities (N, C) that were last remembered of another fit of the same family.
 
         Columns are those of ``class_ids`` (C,); a class that did not exist then has NaN.
         """
-        for name in (what, f"{what}-before"):
-            found = _arrays(self.folder / f"{name}.npz")
+        for name in (_LATEST, _BEFORE):
+            found = _arrays(self.folder / name)
             if found is None or str(found["key"]) == key:
                 continue
             if (str(found["family"]), str(found["embeddings"])) != (family, embeddings_key):
                 return None
-            columns = {int(class_id): column for column, class_id in enumerate(found["class_ids"])}
-            then = found["probabilities"]
-            unknown = np.full(len(then), np.nan, dtype=np.float32)
-            return np.stack([then[:, columns[c]] if c in columns else unknown for c in class_ids], axis=1)
+            return _columns(found["probabilities"], found["class_ids"], class_ids, np.nan)
         return None
 
-    def remember(
-        self,
-        key: str,
-        family: str,
-        embeddings_key: str,
-        class_ids: list[int],
-        thought: Floats,
-        what: str = PROBABILITIES,
-    ) -> None:
+    def remember(self, key: str, family: str, embeddings_key: str, class_ids: list[int], thought: Floats) -> None:
         """Keep the probabilities (N, C) of this fit, and those of the fit before it."""
-        latest = self.folder / f"{what}.npz"
+        latest = self.folder / _LATEST
         found = _arrays(latest)
         if found is not None and str(found["key"]) == key:
             return
         facts = {"key": key, "family": family, "embeddings": embeddings_key, "class_ids": class_ids}
         with suppress(OSError):
             if found is not None:
-                latest.replace(self.folder / f"{what}-before.npz")
-            _write(latest, {**{name: np.array(value) for name, value in facts.items()}, "probabilities": thought})
+                latest.replace(self.folder / _BEFORE)
+            _write(latest, {**facts, "probabilities": thought})
+
+    def decided_before(
+        self, round_id: int, family: str, embeddings_key: str, class_ids: list[int]
+    ) -> NDArray[np.bool_] | None:
+        """Decisions (n, C) that were kept of the newest round before this one, if they are of the same family.
+
+        Columns are those of ``class_ids`` (C,); a class that did not exist then was not decided for.
+        """
+        earlier = [number for number in self._decided_rounds() if number < round_id]
+        found = _arrays(self._decided(max(earlier))) if earlier else None
+        if found is None or (str(found["family"]), str(found["embeddings"])) != (family, embeddings_key):
+            return None
+        return _columns(found["decided"], found["class_ids"], class_ids, False)
+
+    def keep_decided(
+        self, round_id: int, family: str, embeddings_key: str, class_ids: list[int], decided: NDArray[np.bool_]
+    ) -> None:
+        """Keep the decisions (n, C) that the labels of this round led to, in place of those of an earlier training.
+
+        Those of the newest round before it stay. Those of later rounds go: their answers were taken back.
+        """
+        facts = {"family": family, "embeddings": embeddings_key, "class_ids": class_ids}
+        with suppress(OSError):
+            _write(self._decided(round_id), {**facts, "decided": decided})
+            earlier = [number for number in self._decided_rounds() if number < round_id]
+            kept = {self._decided(number) for number in (round_id, *sorted(earlier)[-1:])}
+            for stale in set(self.folder.glob("stop-set*.npz")) - kept:
+                stale.unlink(missing_ok=True)
+
+    def _decided(self, round_id: int) -> Path:
+        return self.folder / f"{_STOP_SET}{round_id}.npz"
+
+    def _decided_rounds(self) -> list[int]:
+        return [int(file.stem.removeprefix(_STOP_SET)) for file in self.folder.glob(f"{_STOP_SET}*.npz")]
 
     def _fit(self, key: str) -> Path:
         return self.folder / f"fit-{key[:24]}"
@@ -155,6 +179,13 @@ class ModelFiles:
     def _newest_first(self) -> list[Path]:
         places = [place for place in self.folder.glob("fit-*") if not place.name.endswith(".part")]
         return sorted(places, key=lambda place: place.stat().st_mtime_ns, reverse=True)
+
+
+def _columns(then: NDArray[Any], ids_then: NDArray[Any], class_ids: list[int], unknown: float) -> NDArray[Any]:
+    """The columns of ``then`` (N, C') for the classes ``class_ids`` (C,) of today: (N, C)."""
+    columns = {int(class_id): column for column, class_id in enumerate(ids_then)}
+    missing = np.full(len(then), unknown, then.dtype)
+    return np.stack([then[:, columns[c]] if c in columns else missing for c in class_ids], axis=1)
 
 
 def _array(file: Path) -> np.ndarray[Any, Any] | None:

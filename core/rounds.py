@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from .catalogue import label_mode
-from .decisions import decide, tile_predictions
+from .decisions import tile_predictions
 from .defaults import BUDGET, default_learner, default_strategy
 from .errors import LearningError, UsageError
-from .fitting import agreement_with_last, calibrated, fit, predictions, remember
+from .fitting import agreement_with_round_before, calibrated, fit, predictions, remember
 from .kernels import Rows
-from .metrics import scores
+from .metrics import decide, scores
 from .models import Choice, Model
 from .monitor import SILENT, Monitor
 from .pool import LabelledPool, open_pool
@@ -238,13 +238,14 @@ def train(
     goal = goal_of(project) if goal is None else check_goal(goal)
     pool = pool or open_pool(project)
     scored = _fit_and_score(project, pool, learner, seed, device, monitor)
-    training = replace(scored, agreement=agreement_with_last(project, pool, scored.model))
-    return replace(training, advice=advise(_checked_rounds(project, training), goal))
-
-
-def _checked_rounds(project: Project, training: Training) -> list[Checked]:
-    """All trained rounds with this training as the last, written into the round whose labels led to it, if any."""
     latest = _latest_answered_round(project)
+    round_id = latest.round_id if latest else 0
+    training = replace(scored, agreement=agreement_with_round_before(project, pool, scored.model, round_id))
+    return replace(training, advice=advise(_checked_rounds(project, latest, training), goal))
+
+
+def _checked_rounds(project: Project, latest: RoundRecord | None, training: Training) -> list[Checked]:
+    """All trained rounds with this training as the last, written into the round whose labels led to it, if any."""
     if latest is None:  # labels that no round asked for
         return [*history(project), checked(training.facts(), project.mode)]
     set_round_metrics(project, latest.round_id, {**latest.metrics, **training.facts()})
@@ -271,7 +272,7 @@ def predict(
     training = _fit_and_score(project, pool, learner, seed, device, monitor.part(0.0, 0.3))
     honest = calibrated(project, pool, training.model, seed=seed, device=device, monitor=monitor.part(0.3, 0.5))
     probabilities = honest.predict(monitor=monitor.part(0.5, 0.6))
-    decided = decide(probabilities, pool)
+    decided = decide(probabilities, pool.mode, pool.seen)
     found = tile_predictions(pool, probabilities, decided, monitor.part(0.6, 1.0))
     written = write_predictions(project, found, model=training.model.key)
     per_class = {item.name: int(decided[:, index].sum()) for index, item in enumerate(pool.classes)}
@@ -288,8 +289,8 @@ def _fit_and_score(
     interval = None
     if pool.validation.size:
         probabilities = model.predict(pool.validation)
-        metrics = scores(probabilities, pool.validation_targets, pool.mode)
-        interval = score_interval(probabilities, pool.validation_targets, pool.mode)
+        metrics = scores(probabilities, pool.validation_targets, pool.mode, pool.seen)
+        interval = score_interval(probabilities, pool.validation_targets, pool.mode, pool.seen)
     seconds = time.perf_counter() - started
     return Training(model, pool.training.size, pool.validation.size, metrics, seconds, interval)
 

@@ -13,17 +13,20 @@ from numpy.typing import NDArray
 
 from .catalogue import Mode
 from .kernels import Floats, Indices
-from .metrics import MULTI_THRESHOLD
+from .metrics import decide, position_of
 from .project.scores import wilson_interval
 
 STOP_SET = 10_000
 """Tiles whose decisions are compared: with so many, chance moves a kappa of 0.95 by about 0.005."""
 
 
-def score_interval(probabilities: Floats, targets: NDArray[Any], mode: Mode) -> tuple[float, float]:
+def score_interval(
+    probabilities: Floats, targets: NDArray[Any], mode: Mode, seen: NDArray[np.bool_] | None = None
+) -> tuple[float, float]:
     """The 95 % interval of the main score of ``probabilities`` (V, C) on a random sample of V >= 1 tiles.
 
-    ``targets``: class positions (V,) in single mode, 0 or 1 for each class (V, C) in multi mode.
+    ``targets``: class positions (V,) in single mode, 0 or 1 for each class (V, C) in multi mode. ``seen`` (C,): which
+    classes have been labelled, by default all; see :func:`.metrics.decide`.
 
     Accuracy is a share of tiles, so its interval is Wilson's. Micro F1 is a share too: that of all mentions of a class,
     by the answers or by the predictions, on which both agree. Mentions of one tile go together, so its interval is
@@ -32,9 +35,10 @@ def score_interval(probabilities: Floats, targets: NDArray[Any], mode: Mode) -> 
     true F1 in 90 to 97 % of samples; a bootstrap, percentile or BCa, is about as good from 100 tiles on, and near an F1
     of 1 holds it in fewer than half of small samples, because it takes a sample without errors for the whole.
     """
+    decided = decide(probabilities, mode, seen)
     if mode == "single":
-        return wilson_interval(float((probabilities.argmax(axis=1) == targets).mean()), len(targets))
-    decided, truth = probabilities > MULTI_THRESHOLD, targets > 0
+        return wilson_interval(float((position_of(decided) == targets).mean()), len(targets))
+    truth = targets > 0
     agreeing = 2 * (decided & truth).sum(axis=1)
     mentions = decided.sum(axis=1) + truth.sum(axis=1)
     total = int(mentions.sum())
@@ -53,20 +57,31 @@ def stop_set(rows: Indices, seed: int = 0) -> Indices:
     return np.sort(np.random.default_rng(seed).permutation(rows)[:STOP_SET])
 
 
-def agreement(before: Floats, now: Floats, mode: Mode) -> float:
-    """Cohen's kappa between what two models decide on the same tiles, by their probabilities (n, C).
+def agreement(
+    before: Floats,
+    now: Floats,
+    mode: Mode,
+    *,
+    seen_before: NDArray[np.bool_] | None = None,
+    seen: NDArray[np.bool_] | None = None,
+) -> float:
+    """How far two models decide alike on the same tiles, by their probabilities (n, C): see :func:`kappa`.
 
-    1 if they decide alike, 0 if no more than by chance. In multi mode each yes or no is a decision. NaN, as in columns
-    of classes that a model did not know, is no probability at all. The criterion to stop by is of Bloodgood and
-    Vijay-Shanker 2009 ("stabilizing predictions").
+    Each decides among the classes that had been labelled by then, (C,), by default all. A class that a model did not
+    know has NaN.
+    """
+    return kappa(decide(before, mode, seen_before), decide(now, mode, seen), mode)
+
+
+def kappa(before: NDArray[np.bool_], now: NDArray[np.bool_], mode: Mode) -> float:
+    """Cohen's kappa between two models' decisions (n, C) on the same tiles.
+
+    1 if they decide alike, 0 if no more than by chance. In multi mode each yes or no is a decision. The criterion to
+    stop by is of Bloodgood and Vijay-Shanker 2009 ("stabilizing predictions").
     """
     from sklearn.metrics import cohen_kappa_score
 
-    one, other = (_decisions(np.nan_to_num(probabilities), mode) for probabilities in (before, now))
+    one, other = (position_of(decided) if mode == "single" else decided.ravel() for decided in (before, now))
     if np.array_equal(one, other):  # also where all is one class, of which kappa itself says nothing
         return 1.0
     return float(cohen_kappa_score(one, other))
-
-
-def _decisions(probabilities: Floats, mode: Mode) -> NDArray[Any]:
-    return probabilities.argmax(axis=1) if mode == "single" else (probabilities > MULTI_THRESHOLD).ravel()

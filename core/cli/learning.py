@@ -145,7 +145,7 @@ def train(
         )
     console.say(summary(training))
     if training.agreement is not None:
-        console.say(f"The predictions agree to {training.agreement:.2f} (kappa) with those of the labels before.")
+        console.say(f"The predictions agree to {training.agreement:.2f} (kappa) with those of the round before.")
     if training.advice is not None:
         console.say(training.advice.sentence)
     console.say(f"Next: quadrat query {project}, or quadrat predict {project}")

@@ -1,11 +1,12 @@
 """Rounds on a real project: what is asked, learnt, checked and predicted, and from which tiles never."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from quadrat.core.defaults import default_learner
 from quadrat.core.errors import LearningError, ProjectError, UsageError
-from quadrat.core.metrics import scores, uncertainty
 from quadrat.core.models import Choice
 from quadrat.core.monitor import Monitor
 from quadrat.core.pool import open_pool
@@ -246,31 +247,6 @@ def test_tiles_that_mcfps_paper_ruled_out_stay_out(job):
     assert not ruled_out & set(later.tile_ids)
 
 
-def test_scores_by_hand():
-    single = scores(np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.6, 0.4, 0.0]]), np.array([0, 1, 1]), "single")
-    assert single == {"accuracy": pytest.approx(2 / 3), "macro_f1": pytest.approx(2 / 3)}
-    multi = scores(np.array([[0.9, 0.6], [0.1, 0.2]]), np.array([[1, 0], [0, 0]]), "multi")
-    assert multi["micro_f1"] == pytest.approx(2 / 3)
-    assert multi["accuracy"] == pytest.approx(0.5)
-    assert multi["mean_average_precision"] == pytest.approx(1.0)
-
-
-def test_mean_average_precision_by_hand_and_over_classes_that_occur_only():
-    truth = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 0]])
-    probabilities = np.array([[0.9, 0.3, 0.9], [0.8, 0.2, 0.1], [0.7, 0.1, 0.1], [np.nan, np.nan, np.nan]])
-    # The first class is first and third, the second one is second.
-    expected = ((1 / 1 + 2 / 3) / 2 + 1 / 2) / 2
-    assert scores(probabilities, truth, "multi")["mean_average_precision"] == pytest.approx(expected)
-    assert scores(probabilities, truth * 0, "multi")["mean_average_precision"] == 0.0
-
-
-def test_uncertainty_runs_from_certain_to_no_idea():
-    single = uncertainty(np.array([[1.0, 0.0], [0.5, 0.5]]), "single")
-    multi = uncertainty(np.array([[1.0, 0.0], [0.5, 0.5]]), "multi")
-    np.testing.assert_allclose(single, [0, 1], atol=1e-4)
-    np.testing.assert_allclose(multi, [0, 1], atol=1e-4)
-
-
 def test_a_round_without_an_answer_gets_no_scores(job):
     project, scene = job
     first = query(project, "random", 8)
@@ -301,6 +277,16 @@ def test_a_class_that_nobody_has_labelled_is_never_predicted(tmp_path, mode):
         answer(project, scene, other[:5])
         predict(project)
         assert town not in {class_id for item in read_predictions(project) for class_id, _ in item.classes}
+
+
+def test_a_tile_without_a_usable_embedding_is_in_no_class(job):
+    project, scene = job
+    answer(project, scene, ids(project, "pool")[:12])
+    pool = open_pool(project)
+    matrix = np.array(pool.embeddings.matrix)
+    matrix[pool.eligible[:3]] = np.nan
+    done = predict(project, pool=replace(pool, embeddings=replace(pool.embeddings, matrix=matrix)))
+    assert done.tiles == sum(done.per_class.values()) == len(matrix) - 3
 
 
 def rounds_of(project, scene, budgets):
@@ -337,6 +323,38 @@ def test_training_again_on_the_same_labels_compares_with_the_labels_before(job):
     assert first.agreement is None
     assert again.agreement is not None
     assert train(project).agreement == second.agreement == rounds(project)[1].metrics["agreement"]
+
+
+def test_however_often_a_round_is_trained_it_is_compared_with_the_round_before(tmp_path):
+    """Else training after every few answers would look calm: each step changes little."""
+    found = []
+    for name in ("once", "twice"):
+        (tmp_path / name).mkdir()
+        project, scene = ready_project(tmp_path / name)
+        with project:
+            for budget in (3, 4, 6):
+                asked = query(project, "random", budget)
+                if name == "twice":
+                    answer(project, scene, asked.tile_ids[:-1], asked.round_id)
+                    train(project)
+                answer(project, scene, asked.tile_ids, asked.round_id)
+                train(project)
+            found.append([item.metrics["agreement"] for item in rounds(project)])
+    once, twice = found
+    assert once[0] is None
+    assert once[1] < 1
+    assert twice == once
+
+
+def test_what_an_earlier_version_kept_of_the_last_training_is_nothing_to_compare_with(job):
+    project, scene = job
+    rounds_of(project, scene, (8,))
+    models = project.folder / "models"
+    (file,) = models.glob("stop-set*.npz")
+    old = file.rename(models / "stop-set.npz")
+    (later,) = rounds_of(project, scene, (4,))
+    assert later.agreement is None
+    assert not old.exists()
 
 
 def test_another_learner_begins_anew(job):
