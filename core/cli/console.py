@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import math
 import os
 import signal
 import sys
@@ -51,7 +52,7 @@ class Console:
     def result(self, values: Mapping[str, Any]) -> None:
         """The result for programs, if they asked for it."""
         if self.json:
-            print(json.dumps(values, ensure_ascii=False, default=str))  # noqa: T201
+            print(json.dumps(_finite(values), ensure_ascii=False, default=str, allow_nan=False))  # noqa: T201
 
     def error(self, error: QuadratError) -> None:
         """Say what happened and what to do, and for programs the same as JSON."""
@@ -93,6 +94,15 @@ class Console:
             print(f"Note: {message}", file=sys.stderr)  # noqa: T201
         elif not self.quiet:
             print(message, file=sys.stderr)  # noqa: T201
+
+
+def _finite(value: Any) -> Any:
+    """The same with null for numbers that are not finite, which JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def aligned(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:

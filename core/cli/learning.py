@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -207,7 +208,8 @@ def summary(training: Training) -> str:
     if not training.metrics:
         return f"{learnt} No validation tile has an answer yet, so nothing can be said of the accuracy."
     low, high = training.interval or (0.0, 1.0)
-    words = {name: f"{name.replace('_', ' ')} {value:.3f}" for name, value in training.metrics.items()}
+    known = {name: value for name, value in training.metrics.items() if math.isfinite(value)}
+    words = {name: f"{name.replace('_', ' ')} {value:.3f}" for name, value in known.items()}
     words[main_score("multi" if "micro_f1" in words else "single")] += f" (95 % interval {low:.3f} to {high:.3f})"
     return f"{learnt} On {training.validation_labels} validation tiles: {', '.join(words.values())}."
 

@@ -28,6 +28,8 @@ LITTLE = 0.005
 """A smaller gain of the score over these is not worth their labels."""
 WIDE = 0.05
 """Half an interval that is wider than this says too little of the score."""
+MANY = 2_000
+"""Nobody labels more validation tiles than this, so a larger number is no advice."""
 
 _GOAL = "goal"
 _HOW_TO_CHECK = "label tiles of the validation sample (quadrat query --validation, or in QGIS's Query panel)"
@@ -73,14 +75,12 @@ def advise(history: Sequence[Checked], goal: float | None = None) -> Advice:
     the scores against the logarithm of the labels, over the second half of the labels, where learning curves are
     nearly straight; so it does not depend on how many labels a round has.
 
+    A score counts as much as the validation tiles on which it was measured, since that sample may grow.
+
     Agreement alone (Bloodgood and Vijay-Shanker 2009) needs no validation label, but cannot tell a good model from a
-    bad one that is sure of itself; scores alone waver with their sample. The constants were chosen on 39 replayed
-    runs (EuroSAT with 16 and 64 labels a round, UCMerced with 20; margin, random and others). 13 of them with 250
-    validation tiles, and 19 with 60, were stopped four rounds or more before their end, with a third of their labels
-    to go on average. Four more rounds then brought less than a point in 11 and 15 of these, 0.6 and 0.7 points on
-    average. On ten runs that had no part in the choice, 2 of 4 stops that could be judged were right, and 0.8 points
-    came on average. So it is a guide, no guarantee: also because a class that no query has found yet changes nothing
-    until it is found.
+    bad one that is sure of itself; scores alone waver with their sample. The constants were chosen on replayed runs.
+    How often the advice is right, on these and on others, stands in docs/benchmarks.md under "When to stop". It is a
+    guide, no guarantee: also because a class that no query has found yet changes nothing until it is found.
 
     Args:
         history: the rounds that were trained, oldest first.
@@ -181,17 +181,27 @@ def _calm(series: Sequence[Checked]) -> float:
     return min(item.agreement for item in series[-WINDOW:] if item.agreement is not None)
 
 
+def _late(series: Sequence[Checked]) -> Sequence[Checked]:
+    """The rounds that had at least half of today's labels; but no fewer than the last four (:data:`WINDOW` steps)."""
+    half = [item for item in series if 2 * item.labels >= series[-1].labels]
+    fewest = series[-WINDOW - 1 :]
+    return half if len(half) >= len(fewest) else fewest
+
+
 def _expected_gain(series: Sequence[Checked]) -> float | None:
     """By how much the score should rise in the next rounds; None if that cannot be told."""
     now = series[-1].labels
-    late = [item for item in series if 2 * item.labels >= now]
-    points = [(math.log(item.labels), item.score) for item in max(late, series[-WINDOW - 1 :], key=len) if item.score]
     a_round = (now - series[-1 - WINDOW].labels) / WINDOW
-    mean = sum(x for x, _ in points) / max(len(points), 1)
-    spread = sum((x - mean) ** 2 for x, _ in points)
-    if len(points) <= WINDOW or a_round <= 0 or not spread:
+    scored = [
+        (item.validation_labels, math.log(item.labels), item.score) for item in _late(series) if item.score is not None
+    ]
+    if len(scored) <= WINDOW or a_round <= 0:
         return None
-    slope = sum((x - mean) * y for x, y in points) / spread
+    mean = sum(tiles * x for tiles, x, _ in scored) / sum(tiles for tiles, _, _ in scored)
+    spread = sum(tiles * (x - mean) ** 2 for tiles, x, _ in scored)
+    if not spread:
+        return None
+    slope = sum(tiles * (x - mean) * score for tiles, x, score in scored) / spread
     return slope * math.log1p(AHEAD * a_round / now)
 
 
@@ -201,6 +211,8 @@ def _how_far(latest: Checked, goal: float) -> str:
     if latest.score <= goal or latest.interval is None:
         return f"The goal of {100 * goal:g}% is not reached: the score is {latest.score:.1%}."
     missing = tiles_missing(latest.interval, latest.validation_labels, latest.score - goal)
+    if missing > MANY:
+        return f"The score of {latest.score:.1%} is too close to the goal of {100 * goal:g}% to tell if it is reached."
     return (
         f"The score of {latest.score:.1%} is above the goal of {100 * goal:g}%, but the interval is not: about "
         f"{_tens(missing)} more validation labels would tell."
@@ -214,10 +226,8 @@ def _why_vague(latest: Checked) -> str:
         missing = tiles_missing(latest.interval, latest.validation_labels, WIDE)
     if not missing:
         return ""
-    return (
-        f"The interval is wide; about {_tens(missing)} more validation labels would bring it to "
-        f"±{100 * WIDE:.0f} points."
-    )
+    about = f"about {_tens(missing)}" if missing <= MANY else f"over {MANY:,}"
+    return f"The interval is wide; {about} more validation labels would bring it to ±{100 * WIDE:.0f} points."
 
 
 def _tens(count: int) -> str:

@@ -228,12 +228,43 @@ def test_a_narrow_interval_needs_no_warning():
     assert tiles_missing((0.7, 0.7), 50, 0.05) == 0
 
 
-def test_no_history_makes_it_fail():
+def test_every_history_is_settled_or_not_by_the_rules_alone():
     values = [None, 0.0, 0.5, 1.0]
     for score, kappa, goal in itertools.product(values, values, [None, 0.5]):
         for length in range(WINDOW + 3):
             advice = advise(rounds_with([score] * length, [kappa] * length), goal)
-            assert advice.reason.endswith(".")
+            scored = score is not None and length > 0
+            reached = scored and goal is not None and score > goal
+            settled = scored and length > WINDOW and kappa == 1.0  # the score stays as it is
+            assert advice.stop == (reached or settled), (score, kappa, goal, length)
+            assert ("no validation tile has an answer" in advice.reason) == (not scored)
+
+
+def test_a_score_of_nothing_is_a_score():
+    labels = [100, 110, 120, 130]
+    scores = [0.0, 0.1, 0.2, 0.3]
+    gain = np.polyfit(np.log(labels), scores, 1)[0] * math.log(1 + 4 * 10 / 130)
+    assert f"about {100 * gain:.1f} points" in advise(rounds_with(scores, CALM_ROUNDS, labels=labels)).reason
+
+
+@pytest.mark.parametrize("tiles", [(50, 50, 50, 50), (200, 200, 200, 200), (20, 20, 200, 400)])
+def test_a_score_counts_as_much_as_the_validation_tiles_it_was_measured_on(tiles):
+    labels, scores = [100, 120, 140, 160], [0.60, 0.75, 0.70, 0.78]
+    history = [
+        Checked(*found, agreement=kappa) for *found, kappa in zip(labels, tiles, scores, CALM_ROUNDS, strict=True)
+    ]
+    slope = np.polyfit(np.log(labels), scores, 1, w=np.sqrt(tiles))[0]
+    gain = slope * math.log(1 + AHEAD * 20 / 160)
+    assert f"about {100 * gain:.1f} points" in advise(history).reason
+
+
+def test_numbers_of_labels_that_nobody_will_give_are_no_advice():
+    close = Checked(500, 200, 0.9001, wilson_interval(0.9001, 200))
+    assert advise([close], 0.9).reason.endswith(
+        "The score of 90.0% is too close to the goal of 90% to tell if it is reached."
+    )
+    vague = Checked(500, 100, 0.5, (0.1, 0.9))
+    assert "over 2,000 more validation labels would bring it to ±5 points" in advise([vague]).warning
 
 
 def test_rounds_of_earlier_versions_have_an_interval_if_the_score_is_a_share_of_tiles():
