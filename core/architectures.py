@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,9 @@ _FIRST = {
 }
 
 
+_PHOTOGRAPH = ("B04", "B03", "B02")
+"""The channels of a photograph, in their order: red, green, blue."""
+
 # torchvision's own file for DenseNet has names such as `denselayer1.norm.1.weight`, from before 2018.
 _OLD_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
 
@@ -154,12 +157,16 @@ class Stages:
         self.features.append(output.float().mean(dim=(2, 3)))
 
 
-def load_pretrained(network: nn.Module, architecture: str, n_bands: int, weights: Path) -> None:
+def load_pretrained(
+    network: nn.Module, architecture: str, n_bands: int, weights: Path, bands: Sequence[str] = ()
+) -> None:
     """Give a network the weights of one that was trained on photographs (torchvision's ImageNet files).
 
-    All but the classifier's must be there. Channels of photographs run from red to blue, bands from blue to infrared,
-    so three bands get the first filters in reverse. For any other number each band gets the mean filter, scaled by
-    3 / n_bands so that the sum over the bands is as large as it was.
+    All but the classifier's must be there. Red, green and blue get the filters of these channels, in whatever order
+    ``bands`` names them. Three others, or three without names, are taken to run from the shortest waves to the longest
+    as Sentinel-2's do, and the channels of photographs run the other way, so these get the filters in reverse. For any
+    other number each band gets the mean filter, scaled by 3 / n_bands so that the sum over the bands is as large as it
+    was.
 
     Raises:
         EncoderError: the file is missing, cannot be read safely, or holds the weights of another network.
@@ -171,8 +178,15 @@ def load_pretrained(network: nn.Module, architecture: str, n_bands: int, weights
     filters = state.get(first)
     if filters is not None and filters.ndim == 4 and filters.shape[1] == 3:
         mean = filters.mean(dim=1, keepdim=True) * (3.0 / n_bands)
-        state[first] = filters.flip(1) if n_bands == 3 else mean.repeat(1, n_bands, 1, 1)
+        state[first] = filters[:, _channels_for(bands)] if n_bands == 3 else mean.repeat(1, n_bands, 1, 1)
     load_strictly(network, state, f"{weights.name} does not hold the weights of a {architecture} for photographs.")
+
+
+def _channels_for(bands: Sequence[str]) -> list[int]:
+    """Which channel of a photograph each of three bands is."""
+    if sorted(bands) == sorted(_PHOTOGRAPH):
+        return [_PHOTOGRAPH.index(band) for band in bands]
+    return [2, 1, 0]
 
 
 def load_strictly(network: nn.Module, state: dict[str, torch.Tensor], complaint: str) -> None:

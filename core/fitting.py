@@ -18,14 +18,14 @@ from .architectures import file_sha256
 from .errors import LearningError
 from .kernels import Device, Floats
 from .kernels.memory import sparing
-from .learners.base import Fitted, Pixels, Run, Task
+from .learners.base import Fitted, Run, Task
 from .learners.registry import LEARNERS
 from .learners.registry import fit as fit_learner
 from .metrics import decide
 from .model_files import ModelFiles
 from .models import Choice, Model
 from .monitor import SILENT, Monitor
-from .pixels import open_pixels
+from .pixels import TilePixels, open_pixels
 from .pool import LabelledPool
 from .project.store import Project
 from .stability import kappa, stop_set
@@ -174,7 +174,7 @@ def check_learnable(pool: LabelledPool) -> None:
 
 
 def _task(project: Project, pool: LabelledPool, choice: Choice, files: ModelFiles, monitor: Monitor) -> Task:
-    pixels: Pixels | None = None
+    pixels: TilePixels | None = None
     if LEARNERS.find(choice.name).needs_pixels:
         pixels = open_pixels(project, pool.embeddings, monitor.part(0.0, 0.1))
     return Task(
@@ -186,6 +186,7 @@ def _task(project: Project, pool: LabelledPool, choice: Choice, files: ModelFile
         unlabelled=pool.eligible,
         moments=pool.embeddings.moments,
         pixels=pixels,
+        bands=() if pixels is None else pixels.bands,
         keep=lambda name, make: files.keep(name, pool.embeddings.key, make),
     )
 

@@ -51,7 +51,8 @@ class Task:
     class (L, C) in multi mode. n_classes: C, including classes that nobody has used yet. unlabelled: rows (M,) without
     a label that a semi-supervised learner may look at; never those of the validation sample. moments: mean (d,) and
     standard deviation (d,) of the whole pool, where they are known. pixels: None where the imagery is out of reach;
-    there for learners that are registered as needing it. losses: whether somebody wants ``Fitted.losses``.
+    there for learners that are registered as needing it. bands: the names of theirs in order, where they are known.
+    losses: whether somebody wants ``Fitted.losses``.
     """
 
     embeddings: Rows
@@ -62,6 +63,7 @@ class Task:
     unlabelled: Indices = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     moments: tuple[Floats, Floats] | None = None
     pixels: Pixels | None = None
+    bands: tuple[str, ...] = ()
     losses: bool = False
     keep: Keep = make_anew
 

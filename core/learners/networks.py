@@ -145,7 +145,7 @@ def open_network(task: Task, run: Run, design: Design) -> TileNetwork:
     net = TileNetwork(design, len(mean), task.n_classes)
     if not (design.warm and run.start and _take_over(net, run.start, run.monitor)):
         if design.weights:
-            load_pretrained(net.network, design.network, len(mean), Path(design.weights).expanduser())
+            load_pretrained(net.network, design.network, len(mean), Path(design.weights).expanduser(), task.bands)
         net.mean.copy_(mean)
         net.scale.copy_(scale)
     return net.to(run.device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

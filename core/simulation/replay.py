@@ -301,6 +301,7 @@ class _Run:
             unlabelled=self.eligible,
             moments=ground.moments,
             pixels=ground.pixels,
+            bands=tuple(ground.dataset.tiles.bands),
             losses="losses" in entry.needs | entry.uses,
             keep=ground.keep,
         )

@@ -198,6 +198,17 @@ def pretrained(folder, network="resnet18"):
     return model, folder / f"{network}.pth"
 
 
+@pytest.mark.parametrize("bands", [("B04", "B03", "B02"), ("B02", "B03", "B04"), ("B03", "B04", "B02")])
+def test_red_green_and_blue_get_their_own_filters_in_whatever_order_they_come(tmp_path, bands):
+    model, file = pretrained(tmp_path)
+    network = build_network("resnet18", 3)
+    load_pretrained(network, "resnet18", 3, file, bands)
+    photograph = torch.rand(2, 3, 64, 64)
+    channels = dict(zip(("B04", "B03", "B02"), photograph.unbind(1), strict=True))
+    ours = torch.stack([channels[band] for band in bands], dim=1)
+    torch.testing.assert_close(network.conv1(ours), model.conv1(photograph))
+
+
 def test_three_bands_get_the_filters_of_photographs_in_reverse(tmp_path):
     model, file = pretrained(tmp_path)
     model.fc = nn.Identity()
