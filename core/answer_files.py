@@ -22,6 +22,8 @@ from .project.answers import Answer
 from .project.classes import ANSWER_WORDS, LabelClass, match_class
 from .project.store import Project
 
+_TO_FILL_IN = "`quadrat query --out FILE.csv` makes such a file to fill in."
+_A_TRUTH = "A truth has a line for each tile, with its true class."
 CSV_SUFFIXES = (".csv", ".tsv", ".txt")
 # A polygon counts for a tile from this share of the tile on: one class must dominate, several may share.
 MIN_OVERLAP = {"single": 0.5, "multi": 0.1}
@@ -51,13 +53,16 @@ def read_answers(
 
 
 def read_csv(project: Project, path: Path, *, class_column: str = "label", as_truth: bool = False) -> AnswerFile:
-    """Read a CSV. ``as_truth`` passes over tiles that the project does not have, instead of refusing them."""
+    """Read a CSV, as :func:`read_answers`.
+
+    ``as_truth``: its answers are not to be imported, but looked up; it may speak of tiles that the project has not.
+    """
     locate = _locator(project)
     parse = _label_parser(project.classes(), project.mode)
     answers: dict[int, tuple[int, Answer]] = {}
     problems: list[str] = []
     blank = elsewhere = 0
-    for line, row in _csv_rows(path, class_column):
+    for line, row in _csv_rows(path, class_column, _A_TRUTH if as_truth else _TO_FILL_IN):
         if not row[class_column].strip():
             blank += 1
             continue
@@ -72,7 +77,10 @@ def read_csv(project: Project, path: Path, *, class_column: str = "label", as_tr
                 problems.append(f"line {line}: {problem}")
         except ValueError as problem:
             problems.append(f"line {line}: {problem}")
-    _refuse(path, problems)
+    if as_truth:
+        _refuse(path, problems, "it cannot be the truth of this project", "Correct them, and name the file again.")
+    else:
+        _refuse(path, problems)
     return AnswerFile([answer for _, answer in answers.values()], blank, elsewhere)
 
 
@@ -159,7 +167,7 @@ def _read_layer(path: Path, class_column: str):  # type: ignore[no-untyped-def] 
     return features[features.geometry.notna()]
 
 
-def _csv_rows(path: Path, class_column: str) -> Iterator[tuple[int, dict[str, str]]]:
+def _csv_rows(path: Path, class_column: str, what_it_is: str) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and columns of each line, column names in lower case."""
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -176,7 +184,7 @@ def _csv_rows(path: Path, class_column: str) -> Iterator[tuple[int, dict[str, st
     if class_column.lower() not in columns or not ({"tile_id"} <= set(columns) or {"row", "col"} <= set(columns)):
         raise AnswerError(
             f"{path.name} needs the columns {class_column}, and tile_id or row,col or raster,row,col.",
-            hint="Write them into the first line. `quadrat query --out FILE.csv` makes such a file to fill in.",
+            hint=f"Write them into the first line. {what_it_is}",
             details=f"its first line is: {header.strip()[:200]}",
         )
     reader.fieldnames = [class_column if name == class_column.lower() else name for name in columns]
@@ -264,11 +272,16 @@ def _where(row: dict[str, str]) -> str:
     )
 
 
-def _refuse(path: Path, problems: Sequence[str]) -> None:
+def _refuse(
+    path: Path,
+    problems: Sequence[str],
+    so: str = "nothing was imported",
+    hint: str = "Correct them and import the file again.",
+) -> None:
     if problems:
         more = [f"... and {len(problems) - MAX_LISTED} more"] if len(problems) > MAX_LISTED else []
         raise AnswerError(
-            f"{path.name} has {len(problems)} wrong {'line' if len(problems) == 1 else 'lines'}; nothing was imported.",
-            hint="Correct them and import the file again.",
+            f"{path.name} has {len(problems)} wrong {'line' if len(problems) == 1 else 'lines'}; {so}.",
+            hint=hint,
             details="\n".join([*problems[:MAX_LISTED], *more]),
         )

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from .errors import ImageryError, UsageError
 from .imagery.rasters import open_source
@@ -39,6 +39,8 @@ PICTURES = (".jpg", ".jpeg", ".png")
 RASTERS = (".tif", ".tiff")
 TABLE = "labels.csv"
 _PICTURE_BANDS = ("B04", "B03", "B02")
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How a TIFF file begins, and a BigTIFF one, in either order of bytes."""
 
 
 class DamagedImageError(ImageryError):
@@ -156,6 +158,8 @@ class ImageFolder:
             raise _damaged(name, error) from error
 
     def _decoded(self, name: str, content: bytes) -> NDArray[np.float32]:
+        if not content:
+            raise _damaged(name, ValueError("it is empty"))
         is_picture = PurePosixPath(name).suffix.lower() in PICTURES
         return self._picture(name, content) if is_picture else self._raster(name, content)
 
@@ -163,6 +167,8 @@ class ImageFolder:
         try:
             with Image.open(io.BytesIO(content)) as picture:
                 levels = np.asarray(picture.convert("RGB"), np.float32)
+        except UnidentifiedImageError as error:  # which names an object in memory, not the file
+            raise _damaged(name, ValueError("it is no JPEG or PNG image")) from error
         except Exception as error:  # decoders raise whatever they like
             raise _damaged(name, error) from error
         return np.ascontiguousarray(levels.transpose(2, 0, 1)) * np.float32(self.white / 255)
@@ -176,8 +182,10 @@ class ImageFolder:
                 stored = dataset.read(list(self.indexes))
                 scaling = [(dataset.scales[index - 1], dataset.offsets[index - 1]) for index in self.indexes]
                 tags = dataset.tags()
-        except (RasterioError, IndexError, ValueError) as error:  # the last of an empty file
-            raise _damaged(name, error) from error
+        except (RasterioError, IndexError, ValueError) as error:
+            # Of a file of another kind GDAL names only its place in memory.
+            reason = error if content.startswith(_TIFF) else ValueError("it is no TIFF image")
+            raise _damaged(name, reason) from error
         if not np.isfinite(stored).all():
             raise _damaged(name, ValueError("it has pixels that are not finite"))
         is_picture = stored.dtype == np.uint8 and self.bands == _PICTURE_BANDS and set(scaling) == {(1.0, 0.0)}

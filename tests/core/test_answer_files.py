@@ -103,6 +103,16 @@ def test_with_several_rasters_the_raster_must_be_named(project, tmp_path):
     assert read.answers[0].tile_id == 7
 
 
+@pytest.mark.parametrize("text", ["row,col,class\n0,0,Water\n", "row,col,label\n0,0,Sea\n"])
+def test_a_truth_that_does_not_fit_is_not_said_to_be_imported(project, tmp_path, text):
+    with pytest.raises(AnswerError) as caught:
+        read_csv(project, write(tmp_path, text), as_truth=True)
+    said = f"{caught.value.message} {caught.value.hint}"
+    assert "truth" in said
+    assert "import" not in said
+    assert "quadrat query" not in said
+
+
 def test_a_tile_that_was_set_aside_takes_no_answer(tmp_path):
     with new_project(tmp_path / "p.gpkg") as project:
         raster = make_raster(tmp_path / "half.tif", width=128, height=64, seed=2)

@@ -132,6 +132,25 @@ def test_tiff_files_are_read_by_their_descriptions(tmp_path, packed):
     np.testing.assert_allclose(images.read(1), 0.2001, rtol=1e-5)
 
 
+def what_is_wrong(folder):
+    images = open_images(folder)
+    return {images.names[row]: text for row, text in images.inspect(SILENT).damaged.items()}
+
+
+def test_what_is_wrong_with_an_image_is_said_in_words(pictures, tmp_path):
+    (pictures / "water" / "water_1.png").write_bytes(b"")
+    (pictures / "water" / "water_2.png").write_bytes(b"no image")
+    empty, other = "it is empty", "it is no JPEG or PNG image"
+    assert what_is_wrong(pictures) == {"water/water_1.png": empty, "water/water_2.png": other}
+    rasters = tmp_path / "rasters"
+    rasters.mkdir()
+    with rasterio.open(rasters / "a.tif", "w", "GTiff", 8, 8, 1, dtype="uint16") as dataset:
+        dataset.descriptions = ("B08",)
+    (rasters / "b.tif").write_bytes(b"")
+    (rasters / "c.tif").write_bytes(b"no image")
+    assert what_is_wrong(rasters) == {"b.tif": empty, "c.tif": "it is no TIFF image"}
+
+
 def test_damaged_and_mixed_images_are_named(pictures):
     (pictures / "water" / "water_2.png").write_bytes(b"no image")
     with pytest.raises(ImageryError, match="water_2"):
