@@ -55,6 +55,12 @@ class EncoderError(QuadratError):
     kind = "encoder"
 
 
+class UnknownEncoderError(EncoderError):
+    """A name that no encoder has. Nothing was started."""
+
+    exit_status = 2
+
+
 class AnswerError(QuadratError):
     """One or more answers are not acceptable; ``details`` has a line for each. None of them was recorded."""
 

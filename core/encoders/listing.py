@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .registry import FLOOR, missing_for, shipped_files, weights_here
+from .registry import FLOOR, how_to_get_weights, missing_for, shipped_files, weights_here
 from .spec import EncoderSpec, read_spec
 
 INSTALL_TORCHGEO = 'Install it into the engine\'s Python: pip install "quadrat[torchgeo]".'
@@ -63,8 +63,7 @@ def describe(spec: EncoderSpec, bands: Sequence[str] | None = None) -> EncoderIn
     elif not here and spec.url:
         reason = "Its weights are not here yet; they are fetched when it is first used."
     elif not here:
-        where = f" from {spec.source}" if spec.source else ""
-        reason = f"Its weights are not here. Get {spec.weights.name}{where}, and choose that file as the encoder."
+        reason = f"Its weights are not here. {how_to_get_weights(spec)}"
     else:
         reason = ""
     return EncoderInfo(

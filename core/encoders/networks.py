@@ -17,6 +17,7 @@ from ..architectures import backbone_weights, bands_of, build_network, file_sha2
 from ..errors import EncoderError
 from ..kernels.memory import is_out_of_memory
 from .base import Encoder, EncoderCard
+from .registry import how_to_get_weights
 from .spec import POOLING, EncoderSpec
 from .throughput import BatchSize, pool_in_float32, precision_of
 from .whitening import Whitening
@@ -156,8 +157,7 @@ def _card(spec: EncoderSpec) -> EncoderCard:
     if not spec.weights.is_file():
         raise EncoderError(
             f"The weights of encoder {spec.name} are not here ({spec.weights.name}).",
-            hint=f"Get that file{f' from {spec.source}' if spec.source else ''} and give its path as the encoder: "
-            f"FOLDER/{spec.weights.name}",
+            hint=how_to_get_weights(spec),
         )
     digest = file_sha256(spec.weights)
     if not digest.startswith(spec.sha256.lower()):

@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import EncoderError
+from ..errors import EncoderError, UnknownEncoderError
 from ..monitor import SILENT, Monitor
 from .base import refused_bands
 from .spec import EncoderSpec, has_spec, read_spec
@@ -88,7 +88,8 @@ def find_network(name: str) -> EncoderSpec:
     """The specification of the network encoder called ``name``.
 
     Raises:
-        EncoderError: there is none.
+        UnknownEncoderError: there is none.
+        EncoderError: the file that is named is missing or damaged.
     """
     path = Path(name).expanduser()
     if path.suffix in WEIGHTS_SUFFIXES:
@@ -99,7 +100,7 @@ def find_network(name: str) -> EncoderSpec:
         if file.stem == name:
             return read_spec(file)
     known = ", ".join([FLOOR, *(file.stem for file in shipped_files()), f"{TORCHGEO}NAME"])
-    raise EncoderError(
+    raise UnknownEncoderError(
         f"There is no encoder called {name!r}.",
         hint=f"Known names: {known}. Or give an encoder file (.toml) or a weights file (.pth, .safetensors).",
     )
@@ -118,6 +119,21 @@ def weights_here(spec: EncoderSpec) -> Path | None:
     if spec.weights.is_file():
         return spec.weights
     return find_weights(spec.weights.name, spec.sha256) if spec.sha256 else None
+
+
+def how_to_get_weights(spec: EncoderSpec) -> str:
+    """What to do where the weights of an encoder are neither here nor published under an address, in a sentence.
+
+    To name the file itself as the encoder would do for one of the encoders that share it, not for the others.
+    """
+    from ..downloads import FOLDER_VARIABLE, weights_folder
+
+    source = f" from {spec.source}" if spec.source else ""
+    if spec.sha256:
+        place = f"into the folder of weights, {weights_folder()} ({FOLDER_VARIABLE} names another one)"
+    else:
+        place = f"into {spec.weights.parent}"
+    return f"Get {spec.weights.name}{source}, put it {place}, and name the encoder again."
 
 
 def find_network_with_weights(name: str, monitor: Monitor) -> EncoderSpec:

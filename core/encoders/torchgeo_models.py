@@ -25,7 +25,7 @@ import torch
 from torch import nn
 
 from ..architectures import file_sha256, read_state_dict
-from ..errors import EncoderError, nearest
+from ..errors import EncoderError, UnknownEncoderError, nearest
 from ..monitor import SILENT, Monitor
 from .base import EncoderCard, refused_bands
 from .listing import INSTALL_TORCHGEO, EncoderInfo, torchgeo_state
@@ -130,14 +130,14 @@ def find(name: str) -> Wanted:
     """Understand what stands after ``torchgeo:``."""
     parts = _NAME.fullmatch(name)
     if parts is None:
-        raise EncoderError(
+        raise UnknownEncoderError(
             f"{TORCHGEO}{name} does not name weights.",
             hint=f"Write {TORCHGEO}ENUM.MEMBER, for example {TORCHGEO}ResNet50_Weights.SENTINEL2_RGB_MOCO.",
         )
     by_name = {str(weights): (builder, weights) for builder, weights in _all_weights()}
     if parts["weights"] not in by_name:
         hint = f"{nearest(parts['weights'], by_name)} quadrat encoders torchgeo lists them."
-        raise EncoderError(f"torchgeo has no weights called {parts['weights']!r}.", hint=hint)
+        raise UnknownEncoderError(f"torchgeo has no weights called {parts['weights']!r}.", hint=hint)
     builder, weights = by_name[parts["weights"]]
     family = family_of(str(weights), weights.meta)
     if parts["bands"] is not None:

@@ -261,6 +261,7 @@ def test_an_encoder_file_with_a_mistake_says_which(tmp_path, old, new, said):
 def test_an_unknown_name_lists_the_known_ones():
     with pytest.raises(EncoderError) as caught:
         load_encoder("dinosaur")
+    assert caught.value.exit_status == 2  # used wrongly, as with an unknown learner
     assert "statistics" in caught.value.hint
     assert "resnet50-imagenet" in caught.value.hint
 

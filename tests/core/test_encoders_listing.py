@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from quadrat.core.architectures import STAGES
@@ -94,6 +95,24 @@ def test_weights_in_their_folder_make_an_encoder_available(shipped, tmp_path):
     info = by_name()["squeezenet1_1-caffe"]
     assert (info.available, info.reason) == (True, "")
     assert load_encoder("squeezenet1_1-caffe").card.name == "squeezenet1_1-caffe"
+
+
+def test_what_is_said_of_missing_weights_works_also_where_two_encoders_share_them(shipped, tmp_path):
+    made = tmp_path / "made.pth"
+    write_weights(made, network_state())
+    for file in shipped.glob("squeezenet1_1-caffe*.toml"):
+        text = file.read_text(encoding="utf-8")
+        pinned = hashlib.sha256(made.read_bytes()).hexdigest()
+        file.write_text(text.replace(text.partition('sha256 = "')[2][:64], pinned), encoding="utf-8")
+    with pytest.raises(EncoderError) as caught:
+        load_encoder("squeezenet1_1-caffe-256")
+    assert caught.value.hint in by_name()["squeezenet1_1-caffe-256"].reason
+    assert f"folder of weights, {tmp_path / 'weights'}" in caught.value.hint
+    (tmp_path / "weights").mkdir()
+    made.rename(tmp_path / "weights" / "squeezenet1_1_imagenet.pth")
+    tile, bands = np.zeros((1, 3, 64, 64), np.float32), ("B02", "B03", "B04")
+    sizes = [load_encoder(f"squeezenet1_1-caffe{more}").encode(tile, bands).shape for more in ("", "-256")]
+    assert sizes == [(1, 384), (1, 2304)]
 
 
 def test_an_encoder_that_is_one_file_is_listed_and_found_by_name(shipped):
@@ -196,7 +215,7 @@ def test_the_command_lists_encoders_and_explains_one(tiled):
     assert not info["available"]
     assert "reflectance 0 if the imagery lacks it" in explained.stderr
     unknown = run("dinosaur")
-    assert unknown.returncode == 1
+    assert unknown.returncode == 2
     assert "Known names" in unknown.stderr
 
 
