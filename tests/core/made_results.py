@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 
@@ -98,7 +100,7 @@ def rows_of(plan, dataset, *, skill=SKILL, validation=0):
 
 def results_in(folder, dataset, plans, *, skill=SKILL, validation=0, **notes):
     """A folder as the runs of these plans leave it."""
-    parts = split(dataset, validation=validation)
+    parts, plans = split(dataset), [replace(plan, validation=validation) for plan in plans]
     said = {"command": f"quadrat simulate {dataset.name} --out results", "split": {"seed": 0}, **notes}
     keep_record(folder, dataset, vectors_of(dataset), parts, plans, "cpu", said)
     for plan in plans:
@@ -130,3 +132,12 @@ def encoder_shares(folder):
     facts = {"score": "accuracy", "shares": [0.02, 0.05, 0.1, 1.0], "labels": [6, 16, 32, 320], "draws": 3}
     facts |= {"learner": "linear", "tested": 80, "encoders": rows}
     (folder / "encoders.json").write_text(json.dumps({"key": "", "arrays": [], "facts": facts}), encoding="utf-8")
+
+
+def sections(report):
+    """The text of the Markdown by the heading that it stands under; of equal headings the first."""
+    parts = re.split(r"^#{1,3} (.+)$", report.markdown.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    found = {}
+    for title, text in zip(parts[1::2], parts[2::2], strict=True):
+        found.setdefault(title, text)
+    return found

@@ -18,7 +18,7 @@ from quadrat.core.simulation.report.figures import Bar, draw_points
 from quadrat.core.simulation.report.protocol import MEANINGS
 from quadrat.core.simulation.report.wording import seconds
 
-from .made_results import LINEAR, dataset_of, encoder_shares, plans_for, results_in, vectors_of
+from .made_results import LINEAR, dataset_of, encoder_shares, plans_for, results_in, sections, vectors_of
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -158,15 +158,6 @@ def test_the_same_results_give_the_same_bytes(single, multi, report, tmp_path):
     assert all((again.html.parent / file).read_bytes() == (report.html.parent / file).read_bytes() for file in files)
 
 
-def sections(report):
-    """The text of the Markdown by the heading that it stands under; of equal headings the first."""
-    parts = re.split(r"^#{1,3} (.+)$", report.markdown.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    found = {}
-    for title, text in zip(parts[1::2], parts[2::2], strict=True):
-        found.setdefault(title, text)
-    return found
-
-
 def test_what_was_done_and_with_what_is_said(report):
     text = report.markdown.read_text(encoding="utf-8")
     assert "2024-05-06T07:08:09+00:00" in text
@@ -197,9 +188,10 @@ def test_sections_of_both_papers_are_there(report):
 
 def test_a_difference_is_told_with_its_interval(report):
     summary = sections(report)["Summary"]
-    assert re.search(r"the highest of 4 is margin with \d\d\.\d % mean accuracy", summary)
+    assert re.search(r"the best of the 4 others is margin with \d\d\.\d % mean accuracy.*, above random with", summary)
     assert re.search(r"\+\d\.\d points, 95 % interval \+\d\.\d to \+\d\.\d, 5 pairs", summary)
     assert re.search(r"margin reaches 85\.0 % accuracy with \d+ labels, random with \d+", summary)
+    assert "averaged over its pools first, and the pairs are the seeds" in sections(report)["Compared in pairs"]
 
 
 def test_no_difference_is_claimed_where_none_could_be_shown(tmp_path):
@@ -230,7 +222,7 @@ def test_labels_of_runs_that_end_below_the_goal_are_no_number(tmp_path):
     found = sections(write_report([tmp_path], tmp_path / "report", SILENT))
     assert "no run of random does within 256" in found["Summary"]
     row = next(line for line in found["Compared in pairs"].splitlines() if line.startswith("| osal | \\> 256"))
-    assert row.endswith("| – | – | – | 5 and 5 of 5 |")
+    assert row.endswith("| – | – | – | 5 and 5 of 5 runs |")
 
 
 def test_runs_without_a_rival_are_shown_and_not_compared(tmp_path):
@@ -261,12 +253,11 @@ def test_more_seeds_of_one_line_leave_the_others_comparable(tmp_path):
 
 
 def test_pictures_of_an_earlier_report_do_not_stay(tmp_path):
-    results_in(tmp_path, dataset_of("single"), plans_for(("random", "margin"), rounds=2), goal=0.6)
-    written = write_report([tmp_path], tmp_path, SILENT)
-    assert (tmp_path / "figures" / "part1-goal-1.svg").exists()
-    results_in(tmp_path, dataset_of("single"), [], goal=None)
-    assert write_report([tmp_path], tmp_path, SILENT) == written
-    assert not (tmp_path / "figures" / "part1-goal-1.svg").exists()
+    for folder, goal in (("with", 0.6), ("without", None)):
+        plans = plans_for(("random", "margin"), rounds=2)
+        results_in(tmp_path / folder, dataset_of("single"), plans, goal=goal)
+        write_report([tmp_path / folder], tmp_path / "report", SILENT)
+        assert (tmp_path / "report" / "figures" / "part1-goal-1.svg").exists() == (folder == "with")
 
 
 def test_single_rounds_are_points_and_no_curves(tmp_path):
@@ -305,7 +296,13 @@ def test_suggestions_to_stop_are_judged(tmp_path):
     plans = plans_for(("random", "margin"), rounds=10)
     results_in(tmp_path, dataset_of("single"), plans, validation=50, experiment="stopping")
     text = sections(write_report([tmp_path], tmp_path / "report", SILENT))["When to stop"]
-    assert "In 10 of 10 runs it was suggested to stop; of 10 suggestions that can be judged" in text
+    assert (
+        "In 10 of 10 runs it was suggested to stop. Of 10 suggestions that can be judged, 0 were right: 0.0 %" in text
+    )
+    assert re.search(
+        r"In \d+ of 10 runs the estimate said for certain that 90\.0 % are reached; .* 95 % interval", text
+    )
+    assert "rounds of a run share one validation sample" in text
     assert "They save 320 labels on average" in text
     assert "of 100 rounds" in text
 

@@ -1,8 +1,8 @@
 """The report of experiments: one page that says what was done, what came out, and how sure that is.
 
-:mod:`.material` what it goes on; :mod:`.summary`, :mod:`.learning`, :mod:`.comparisons`, :mod:`.papers`,
-:mod:`.findings`, :mod:`.stopping` and :mod:`.protocol` its sections, of which each is there only if there are results
-for it; :mod:`.document` what sections are made of; :mod:`.figures` draws; :mod:`.page` writes.
+:mod:`.material` what it goes on; :mod:`.summary`, :mod:`.learning`, :mod:`.comparisons`, :mod:`.scores`,
+:mod:`.papers`, :mod:`.findings`, :mod:`.stopping` and :mod:`.protocol` its sections, of which each is there only if
+there are results for it; :mod:`.document` what sections are made of; :mod:`.figures` draws; :mod:`.page` writes.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from pathlib import Path
 
 from ...errors import UsageError
 from ...monitor import SILENT, Monitor
-from . import comparisons, findings, learning, papers, protocol, stopping, summary
+from . import comparisons, findings, learning, papers, protocol, scores, stopping, summary
 from .document import Document, Section
-from .material import Material, read_material
+from .material import AS_USUAL, Asked, Material, read_material
 from .page import Report, write
 
-__all__ = ["Report", "write_report"]
+__all__ = ["Asked", "Report", "write_report"]
 
 _SECTIONS = (
     learning.learning_curves,
     learning.labels_to_goal,
     comparisons.comparisons,
-    learning.final_scores,
+    scores.by_labels,
+    scores.final,
     findings.projection,
     findings.encoders,
     findings.one_shot,
@@ -34,7 +35,7 @@ _SECTIONS = (
 )
 
 
-def write_report(folders: Sequence[Path], out: Path, monitor: Monitor = SILENT) -> Report:
+def write_report(folders: Sequence[Path], out: Path, monitor: Monitor = SILENT, *, asked: Asked = AS_USUAL) -> Report:
     """Write the report of the results in some folders, in place of the one that was there.
 
     The same results give the same files, byte for byte.
@@ -43,15 +44,17 @@ def write_report(folders: Sequence[Path], out: Path, monitor: Monitor = SILENT) 
         folders: of results, as :func:`..runs.run_all` and the studies leave them.
         out: gets ``report.html``, ``report.md`` and ``figures/``.
         monitor: progress and cancellation.
+        asked: what to compare in place of what is compared by itself.
 
     Raises:
-        UsageError: no folder, a folder without results, damaged ones, or ``out`` cannot be written to.
+        UsageError: no folder, a folder without results, damaged ones, nothing that compares as asked, or ``out`` cannot
+            be written to.
         Cancelled: the caller asked to stop.
     """
     if not folders:
         raise UsageError("There is nothing to report.", hint="Name a folder of results.")
     alone = len(folders) == 1
-    materials = [read_material(folder, number) for number, folder in enumerate(folders, start=1)]
+    materials = [read_material(folder, number, asked) for number, folder in enumerate(folders, start=1)]
     sections: list[Section] = []
     for place, material in enumerate(materials):
         sections += _part(

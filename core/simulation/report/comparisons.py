@@ -15,8 +15,8 @@ from ..plan import RoundResult
 from ..series import Run, runs_of
 from .document import Block, Paragraph, Picture, Section, Table
 from .figures import Bar, draw_points
-from .material import RANDOM, Material, namer, score_measure
-from .wording import NOTHING, capital, interval, listed, more, percent, points, probability, whole
+from .material import RANDOM, Material, namer
+from .wording import NOTHING, capital, counted, interval, listed, more, percent, points, probability, whole
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ def fields(material: Material, *, all_budgets: bool = False) -> list[Field]:
             wanted = {"group": group} if budget is None else {"group": group, "budget": budget}
             results = material.of(**wanted)
             if results:
-                words = [f"{group} pool"] if len(material.groups) > 1 else []
+                words = [material.pool(group)] if material.pool(group) else []
                 words += [f"{budget} tiles a round"] if budget and len(budgets) > 1 else []
                 found.append(_field(", ".join(words), results))
     return found
 
 
 def _field(title: str, results: Sequence[RoundResult]) -> Field:
-    """With the variants and seeds, and the series that have them all, that give the most pairs."""
+    """With the variants and seeds, and the series that have them all, that give the most runs to compare."""
     scored = {
         series: {(run.variant, run.seed): run for run in runs if len(run.curve()[0])}
         for series, runs in runs_of(results).items()
@@ -67,7 +67,9 @@ def _field(title: str, results: Sequence[RoundResult]) -> Field:
 
 
 def baselines(material: Material) -> list[Mapping[str, Any]]:
-    """What lines are compared with: the experiment's own baseline, random, the default query function."""
+    """What lines are compared with: what was asked for, else the experiment's own baseline, random, the default one."""
+    if material.asked.baseline is not None:
+        return [{"strategy": material.asked.baseline}]
     usual = default_strategy(label_mode(material.mode))
     wanted: list[Mapping[str, Any]] = [{"strategy": RANDOM}, {"strategy": usual}]
     if material.experiment is not None:
@@ -96,24 +98,54 @@ def compared(field: Field, baseline: Mapping[str, Any], measure: Measure | None)
 def comparisons(material: Material) -> Section | None:
     """Tables of differences with intervals, one for each baseline and field, and a picture of the first baseline."""
     blocks: list[Block] = []
+    several_pools = False
     for place, baseline in enumerate(baselines(material)):
         parts = [
             (field, found)
             for field in fields(material, all_budgets="budget" in baseline)
-            if (found := compared(field, baseline, score_measure(field.runs)))
+            if (found := compared(field, baseline, material.measure(field.runs)))
         ]
+        several_pools = several_pools or any(each.runs > each.pairs for _, found in parts for each in found)
         blocks += _pictures(material, baseline, parts) if place == 0 else []
         blocks += [table for field, found in parts for table in _tables(material, field, baseline, found)]
     if not blocks:
         return None
-    return Section("Compared in pairs", (*blocks, Paragraph(_HOW), *_left_out(material)))
+    remarks = [material.asked.sentence] if material.asked.sentence else []
+    remarks += [_HOW, *([_SEVERAL_POOLS] if several_pools else []), *_beginnings(material)]
+    return Section("Compared in pairs", (*blocks, *map(Paragraph, remarks), *_left_out(material)))
 
 
 _HOW = (
-    "Runs with the same seed and the same pool make a pair. The interval is Student's t over the pairs; where it holds "
-    "0, no difference could be shown. p is that of the paired t test; Holm's is corrected for all lines that are "
-    "compared with the same baseline. Only the seeds vary: nothing is said of other tiles or other datasets."
+    "Two lines are compared seed by seed: a seed makes a pair. The interval is Student's t over the seeds; where it "
+    "holds 0, no difference could be shown. Where all seeds differ by the same, or there is one alone, nothing is "
+    "known of chance. p is that of the paired t test; Holm's is corrected for all lines that are compared with the "
+    "same baseline. Only the seeds vary: the figures hold for these pools and these test tiles, and say nothing of "
+    "others."
 )
+_SEVERAL_POOLS = (
+    "A seed was run on several unbalanced pools. These runs are not independent, so the differences of a seed are "
+    "averaged over its pools first, and the pairs are the seeds."
+)
+
+
+def _beginnings(material: Material) -> Iterator[str]:
+    """Who began by itself and for whom a cold start did, where lines differ in that."""
+    chose: dict[str, set[str]] = {}
+    for result in material.results:
+        if not result.initial and result.round == 1:
+            chose.setdefault(result.chosen_by, set()).add(result.strategy)
+    if len(chose) < 2:
+        return
+    own = {strategy for by, asked in chose.items() for strategy in asked if strategy.partition("(")[0] == by}
+    begun_for = [
+        f"{by} chose the first tiles of {listed(sorted(asked - own))}" for by, asked in chose.items() if asked - own
+    ]
+    yield (
+        f"Without labels before the first round, lines do not begin with the same tiles: {listed(sorted(own))} chose "
+        f"the first tiles by {'themselves' if len(own) > 1 else 'itself'}"
+        f"{', and ' if begun_for else ''}{listed(begun_for)}. So a difference between lines includes that between "
+        "their beginnings; --initial gives all of them the same first tiles."
+    )
 
 
 def _pictures(
@@ -134,7 +166,7 @@ def _pictures(
         yield Picture(
             material.file(f"differences-{number}"),
             f"{capital(where)}{material.score if where else capital(material.score)} less that of "
-            f"{baseline_words(baseline)}: mean and 95 % interval over pairs.",
+            f"{baseline_words(baseline)}: mean and 95 % interval over the seeds.",
             "Differences with intervals; the figures are in the tables below.",
             partial(draw_points, row, f"{material.score}, difference in percentage points", at=0.0),
         )
@@ -161,7 +193,7 @@ def _tables(
     where = f", {field.title}" if field.title else ""
     yield Table(
         f"{capital(measured(material, found[0]))}, compared with {words}{where}. Differences in percentage points.",
-        ("", "mean", words, "difference", "95 % interval", "p", "p, Holm", "pairs"),
+        ("line", "mean", words, "difference", "95 % interval", "p", "p, Holm", "pairs (seeds)"),
         "lrrrrrrr",
         tuple(
             (
@@ -180,11 +212,12 @@ def _tables(
     if material.goal is None or material.one_round:
         return
     labels = compared(field, baseline, LabelsTo(material.goal))
-    if any(each.censored_a < each.pairs for each in labels):
+    if any(each.censored_a < each.runs for each in labels):
         yield Table(
             f"Labels to {percent(material.goal)} {material.score}, compared with {words}{where}: fewer is better. A "
-            "run that ends below counts as its last labels and one round, too few; the last column counts them.",
-            ("", "mean", words, "difference", "95 % interval", "p, Holm", "ended below"),
+            "run that ends below counts as its last labels and one round, too few; the last column counts them. One "
+            "that has it with its first labels counts as these, too many.",
+            ("line", "mean", words, "difference", "95 % interval", "p, Holm", "ended below"),
             "lrrrrrr",
             tuple(_labels_row(each, name(each.a)) for each in reversed(labels)),
         )
@@ -193,9 +226,9 @@ def _tables(
 def _labels_row(each: Comparison, name: str) -> tuple[str, ...]:
     """Where no run of one side reaches the goal, its mean is no number, and where none of both does, nothing is."""
     sides = ((each.mean_a, each.censored_a, each.a), (each.mean_b, each.censored_b, each.b))
-    means = [f"> {whole(mean - s.budget)}" if ended == each.pairs else whole(mean) for mean, ended, s in sides]
-    ended_below = f"{each.censored_a} and {each.censored_b} of {each.pairs}"
-    if each.censored_a == each.censored_b == each.pairs:
+    means = [f"> {whole(mean - s.budget)}" if ended == each.runs else whole(mean) for mean, ended, s in sides]
+    ended_below = f"{each.censored_a} and {each.censored_b} of {counted(each.runs, 'run')}"
+    if each.censored_a == each.censored_b == each.runs:
         return name, *means, NOTHING, NOTHING, NOTHING, ended_below
     sure = interval(more(each.low), more(each.high))
     return name, *means, more(each.difference), sure, probability(each.p_holm), ended_below

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,10 @@ class Commands:
 
 @dataclass(frozen=True)
 class Table:
-    """Cells as they are shown; ``align`` has ``l`` or ``r`` for each column. The first column names the rows."""
+    """Cells as they are shown; ``align`` has ``l`` or ``r`` for each column. The first column names the rows.
+
+    ``heads`` name the columns; a table of facts has empty ones, and then none is shown.
+    """
 
     caption: str
     heads: tuple[str, ...]
@@ -44,6 +48,11 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
     kind = "table"
+
+    @property
+    def label(self) -> str:
+        """A few words that name it: the beginning of its caption."""
+        return re.split(r"[:.;]( |$)", self.caption, maxsplit=1)[0]
 
 
 @dataclass(frozen=True)

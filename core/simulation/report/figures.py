@@ -1,7 +1,8 @@
 """The pictures of a report, each drawn from plain numbers into files whose endings decide the format.
 
 Ink is :data:`INK` and paper is white everywhere, so that the page may exchange both for its own. Nothing is told by
-colour alone: lines have markers, bars have names.
+colour alone: lines and points have markers, bars have names or hatches. Colours have a contrast of at least 3 to white
+and to the page's dark paper (WCAG 2.2, 1.4.11).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...report import COLOURS, new_figure, save
+from ...report import new_figure, save
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,10 +25,12 @@ INK = "#262626"
 MOST_LINES = 8
 """As many lines as colours and markers tell apart in one picture."""
 
-_HUES = tuple(colour for colour in COLOURS if colour != "#000000")
+_HUES = ("#0072B2", "#C65300", "#008A64", "#B8588F", "#A06F00", "#2B8FBF", "#7A7400")
+"""Okabe and Ito's hues, which all kinds of colour vision tell apart, the light ones darkened."""
+_HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++++")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _KINDS = (*_HUES, INK)
-_FORMS = (("o", 0.0), ("x", 0.9), ("^", 0.0))
+_FORMS = (("o", 0.0), ("x", 0.9), ("^", 0.0), ("s", 0.0), ("+", 0.9), ("v", 0.0), ("D", 0.0), ("*", 0.0))
 _ROW_INCHES = 0.26
 _FEW_ROUNDS = 12
 _DASHES = ((0, (4, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)))
@@ -48,11 +51,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves over one pair of axes; what lies along ``y`` is a share, shown in percent."""
+    """Curves over one pair of axes; what lies along ``y`` is a share, shown in percent. ``goal`` is a dashed level."""
 
     title: str
     y: str
     lines: Sequence[Line]
+    goal: float | None = None
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,8 @@ class Cloud:
     marked: NDArray[np.integer[Any]] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
-def draw_curves(panels: Sequence[Panel], x: str, files: Sequence[Path], *, goal: float | None = None) -> None:
-    """Panels side by side with one legend below; a line has the same colour in each. ``goal`` is a dashed level."""
+def draw_curves(panels: Sequence[Panel], x: str, files: Sequence[Path]) -> None:
+    """Panels side by side with one legend below; a line has the same colour in each."""
     with _look():
         width = 7.2 if len(panels) == 1 else 3.6 * len(panels)
         figure, axes = new_figure(width, 4.6, columns=len(panels))
@@ -90,8 +94,8 @@ def draw_curves(panels: Sequence[Panel], x: str, files: Sequence[Path], *, goal:
                 size = 4.5 if len(line.x) <= _FEW_ROUNDS else 3.0
                 axis.plot(line.x, line.mean, label=line.name, markersize=size, lw=1.6, clip_on=False, zorder=3, **look)
                 axis.fill_between(line.x, line.low, line.high, color=look["color"], **_SPREAD)
-            if goal is not None:
-                axis.axhline(goal, color=INK, lw=0.8, ls=(0, (5, 4)), zorder=1)
+            if panel.goal is not None:
+                axis.axhline(panel.goal, color=INK, lw=0.8, ls=(0, (5, 4)), zorder=1)
             axis.set_xlabel(x)
             axis.set_ylabel(panel.y)
             axis.set_title(panel.title, fontsize=10, loc="left")
@@ -109,7 +113,7 @@ def draw_bars(panels: Sequence[tuple[str, Sequence[Bar]]], x: str, files: Sequen
         for axis, (title, bars) in zip(axes, panels, strict=True):
             for row, bar in enumerate(bars):
                 colour = INK if bar.plain else _HUES[0]
-                axis.barh(row, bar.value, height=0.68, color=colour, alpha=0.5, lw=0)
+                axis.barh(row, bar.value, height=0.68, **_filled(colour, _HATCHES[1] if bar.plain else ""))
                 _draw_spread(axis, row, bar, colour)
                 if bar.beyond:
                     axis.plot(bar.value, row, marker=">", color=colour, markersize=7, clip_on=False)
@@ -149,7 +153,8 @@ def draw_groups(
         for number, (name, bars) in enumerate(series):
             at = np.arange(len(groups)) + (number - (len(series) - 1) / 2) * width
             colour = _HUES[number % len(_HUES)]
-            axis.bar(at, [bar.value for bar in bars], 0.92 * width, label=name, color=colour, alpha=0.75, lw=0)
+            fill = _filled(colour, _HATCHES[number % len(_HATCHES)])
+            axis.bar(at, [bar.value for bar in bars], 0.92 * width, label=name, **fill)
             for place, bar in zip(at, bars, strict=True):
                 if bar.interval is not None:
                     axis.vlines(place, *bar.interval, color=INK, lw=1.1)
@@ -162,7 +167,7 @@ def draw_groups(
 
 
 def draw_clouds(clouds: Sequence[Cloud], legend: Sequence[str], files: Sequence[Path]) -> None:
-    """Maps of points, two in a row, coloured by kind; neither axis has a meaning."""
+    """Maps of points, two in a row, with a colour and a marker for each kind; neither axis has a meaning."""
     with _look():
         rows = -(-len(clouds) // 2)
         figure, axes = new_figure(9.2, 4.6 * rows + 0.8, columns=min(len(clouds), 2), dpi=160, rows=rows)
@@ -171,7 +176,8 @@ def draw_clouds(clouds: Sequence[Cloud], legend: Sequence[str], files: Sequence[
         for axis, cloud in zip(np.ravel(axes), clouds, strict=False):
             for kind, name in enumerate(legend):
                 here = cloud.places[cloud.kinds == kind].T
-                form, line_width = _FORMS[kind // len(_KINDS) % len(_FORMS)]
+                # One more for each turn through the colours, so that no two kinds have both in common.
+                form, line_width = _FORMS[(kind + kind // len(_KINDS)) % len(_FORMS)]
                 colour = _KINDS[kind % len(_KINDS)]
                 axis.scatter(*here, s=10, marker=form, color=colour, alpha=0.75, lw=line_width, label=name)
             ringed = cloud.places[cloud.marked]
@@ -203,6 +209,15 @@ def _looks(plain: Sequence[bool]) -> Iterator[dict[str, Any]]:
             yield {"color": INK, "marker": _MARKERS[(3 + number) % len(_MARKERS)], "ls": _DASHES[number % len(_DASHES)]}
         else:
             yield {"color": _HUES[number % len(_HUES)], "marker": _MARKERS[number % len(_MARKERS)]}
+
+
+def _filled(colour: str, hatch: str) -> dict[str, Any]:
+    """A bar within a line of its full colour: pale, or hatched in that colour."""
+    from matplotlib.colors import to_rgba
+
+    # In SVG a hatch is part of the fill and as pale as it is, so a hatched bar has no other fill.
+    face = "none" if hatch else to_rgba(colour, 0.35)
+    return {"facecolor": face, "edgecolor": colour, "lw": 1.0, "hatch": hatch}
 
 
 def _share_heights(axes: NDArray[Any], panels: Sequence[Panel]) -> None:

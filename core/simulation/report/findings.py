@@ -28,7 +28,7 @@ def projection(material: Material) -> Section | None:
     table = Table(
         f"{capital(score)} of the majority of the {facts['neighbours']} nearest of {whole(facts['references'])} "
         f"tiles of the pool, by cosine, on {whole(facts['tested'])} test tiles.",
-        ("", score),
+        ("tiles as", score),
         "lr",
         rows,
     )
@@ -87,7 +87,7 @@ def encoders(material: Material) -> Section | None:
                 f"Bars for {names}; the figures are in the table below.",
                 partial(draw_groups, heads, series, score),
             ),
-            Table(f"{caption} ± standard deviation.", ("", "numbers", *heads), "lr" + "r" * len(heads), rows),
+            Table(f"{caption} ± standard deviation.", ("encoder", "numbers", *heads), "lr" + "r" * len(heads), rows),
         ),
     )
 
@@ -145,7 +145,7 @@ def _diversity(facts: Mapping[str, Any]) -> Table:
         f"What is asked for, round by round, means of {facts['draws']} draws. Entropy of the classes in bits (the pool "
         f"has {facts['pool']['entropy_bits']:.2f}); classes seen so far; oddness, the share of the pool that lies "
         "closer to its neighbours than the tile does to its own (0.50 for a tile like any other).",
-        ("", "round", "entropy", "classes seen", "oddness"),
+        ("query function", "round", "entropy", "classes seen", "oddness"),
         "lrrrr",
         tuple(rows),
     )
@@ -160,7 +160,7 @@ def _classes(facts: Mapping[str, Any]) -> Table:
     )
     return Table(
         f"Classes of the first {facts['budget']} tiles, one draw.",
-        ("", "share of the pool", *counts),
+        ("class", "share of the pool", *counts),
         "l" + "r" * (len(counts) + 1),
         rows,
     )

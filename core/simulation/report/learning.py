@@ -1,4 +1,4 @@
-"""Sections on what labels led to: learning curves, the labels that a goal takes, the scores in the end."""
+"""Sections on what labels led to: learning curves, and the labels that a goal takes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from ..evidence import Curve, Reached, Series, curves, labels_to
 from ..experiments import paper1, paper2
-from .document import Block, Paragraph, Picture, Section, Table
+from .document import Block, Picture, Section, Table
 from .figures import MOST_LINES, Bar, Line, Panel, draw_bars, draw_curves, draw_points
 from .material import GROUPS, RANDOM, Material, Namer, namer, ranked
-from .wording import NOTHING, SCORES, capital, listed, percent, whole
+from .scores import ENDED
+from .wording import MULTI_SCORES, NOTHING, SCORES, capital, counted, listed, percent, whole
 
 _MOST_BARS = 30
-_MULTI_SCORES = ("micro_f1", "macro_f1", "mean_average_precision")
 
 
 def learning_curves(material: Material) -> Section | None:
@@ -80,25 +80,30 @@ def _curve_picture(material: Material, number: int, pictured: tuple[str, list[Se
     title, lines = pictured
     name = namer(lines)
     panels = []
-    scores = (material.score,) if material.mode == "single" else tuple(SCORES[each] for each in _MULTI_SCORES)
-    fields = ("score",) if material.mode == "single" else _MULTI_SCORES
+    scores = (material.score,) if material.mode == "single" else tuple(SCORES[each] for each in MULTI_SCORES)
+    fields = ("score",) if material.mode == "single" else MULTI_SCORES
+    ended = False
     for group in material.groups:
         for words, field in zip(scores, fields, strict=True):
             found = {curve.series: curve for curve in curves(material.of(group=group), score=field)}
             shown = [found[replace(line, group=group)] for line in lines if replace(line, group=group) in found]
-            panels.append(
-                Panel(f"{capital(group)} pool" if len(material.groups) > 1 else "", words, _lines(shown, name))
-            )
+            ended = ended or any(curve.ended.any() for curve in shown)
+            goal = material.goal if words == material.score else None
+            panels.append(Panel(capital(material.pool(group)), words, _lines(shown, name), goal))
     runs = sorted({len(material.runs[series]) for series in material.runs if replace(series, group="") in lines})
     caption = (
         f"{capital(listed(scores))} on the test tiles against labelled tiles{f': {title}' if title else ''}. "
-        f"Mean and, shaded, one standard deviation over {_span(runs)} runs."
+        f"Mean and, shaded, one standard deviation over {_span(runs)}."
     )
+    if ended:
+        caption += f" {ENDED}"
+    if material.goal is not None:
+        caption += f" The dashed level is the goal, {percent(material.goal)} {material.score}."
     return Picture(
         material.file(f"curves-{number}"),
         caption,
         f"Learning curves of {listed([name(line) for line in lines])}; the figures are in the tables below.",
-        partial(draw_curves, panels, "labelled tiles", goal=material.goal),
+        partial(draw_curves, panels, "labelled tiles"),
     )
 
 
@@ -108,8 +113,8 @@ def _lines(shown: Sequence[Curve], name: Namer) -> list[Line]:
             name(curve.series),
             curve.labels.tolist(),
             curve.mean.tolist(),
-            (curve.mean - curve.spread).tolist(),
-            np.minimum(curve.mean + curve.spread, 1.0).tolist(),
+            (curve.mean - np.nan_to_num(curve.spread)).tolist(),
+            np.minimum(curve.mean + np.nan_to_num(curve.spread), 1.0).tolist(),
             _is_rival(curve.series, [each.series for each in shown]),
         )
         for curve in shown
@@ -123,7 +128,7 @@ def _is_rival(line: Series, lines: Sequence[Series]) -> bool:
 
 
 def _span(counts: Sequence[int]) -> str:
-    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    return counted(counts[0], "run") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} runs"
 
 
 def _points(material: Material) -> Iterator[Block]:
@@ -140,7 +145,7 @@ def _points(material: Material) -> Iterator[Block]:
                 for line, dots in scores.items()
                 if dots
             ]
-            panels.append((f"{capital(group)} pool" if len(material.groups) > 1 else "", bars))
+            panels.append((capital(material.pool(group)), bars))
         labels = max(result.labels for result in material.of(budget=budget))
         yield Picture(
             material.file(f"points-{budget}"),
@@ -158,17 +163,23 @@ def labels_to_goal(material: Material) -> Section | None:
     found = {each.series: each for each in labels_to(material.results, goal)}
     order = sorted(material.lines, key=lambda line: _needed(found, line))
     name = namer(order)
-    one = len(material.groups) == 1
-    heads = [h for g in material.groups for h in ("labels" if one else f"{g}: labels", "spread", "runs that reach it")]
+    pools = [f"{pool}: " if (pool := material.pool(group)) else "" for group in material.groups]
+    heads = [head for pool in pools for head in (f"{pool}labels", "spread", "runs that reach it")]
     rows = tuple(
         (name(line), *(cell for group in material.groups for cell in _cells(found.get(replace(line, group=group)))))
         for line in order
     )
     caption = (
         f"Labels to {percent(goal)} {material.score} on the test tiles, linear between rounds: mean and standard "
-        "deviation over the runs. Where some runs end below, it is said how many reach it."
+        "deviation over the runs. Where some runs end below, it is said how many reach it; where none does, that all "
+        "take more labels than the shortest of them had."
     )
-    table = Table(caption, ("", *heads), "l" + "r" * len(heads), rows)
+    if any(each.at_once for each in found.values()):
+        caption += (
+            " A run that has it with its first labels counts as these, though fewer may have done, so the mean is "
+            "rather too large; the last column counts such runs."
+        )
+    table = Table(caption, ("line", *heads), "l" + "r" * len(heads), rows)
     return Section(f"Labels to {percent(goal)}", (*_goal_pictures(material, goal, found, order), table))
 
 
@@ -181,7 +192,7 @@ def _goal_pictures(
         name = namer(lines)
         panels = [
             (
-                f"{capital(group)} pool" if len(material.groups) > 1 else "",
+                capital(material.pool(group)),
                 [_bar(found[each], name, lines) for line in lines if (each := replace(line, group=group)) in found],
             )
             for group in material.groups
@@ -222,36 +233,5 @@ def _bar(reached: Reached, name: Namer, lines: Sequence[Series]) -> Bar:
 def _cells(reached: Reached | None) -> tuple[str, str, str]:
     if reached is None:
         return NOTHING, NOTHING, NOTHING
-    return reached.summary, whole(reached.spread), f"{len(reached.reached)} of {len(reached.runs)}"
-
-
-def final_scores(material: Material) -> Section | None:
-    """All scores after the last round, mean and standard deviation over the runs."""
-    fields = ("accuracy", "macro_f1") if material.mode == "single" else _MULTI_SCORES
-    tables = []
-    for group in material.groups:
-        results = material.of(group=group)
-        by_field = [{curve.series: curve for curve in curves(results, score=field)} for field in fields]
-        order = [replace(line, group=group) for line in ranked(material, material.lines)]
-        name = namer(order)
-        rows = tuple(
-            _final(name(series), [found[series] for found in by_field])
-            for series in order
-            if series in by_field[0] and len(by_field[0][series].labels)
-        )
-        title = f"Scores on the test tiles with the last labels, {group} pool: mean ± standard deviation."
-        tables.append(
-            Table(
-                title, ("", "labels", *(SCORES[field] for field in fields), "runs"), "l" + "r" * (len(fields) + 2), rows
-            )
-        )
-    note = Paragraph("Order: by the mean score over all numbers of labels that the lines share.")
-    return Section("Scores in the end", (*tables, note)) if any(table.rows for table in tables) else None
-
-
-def _final(name: str, found: Sequence[Curve]) -> tuple[str, ...]:
-    first = found[0]
-    scores = [
-        f"{percent(curve.mean[-1])} ± {100 * curve.spread[-1]:.1f}" if len(curve.labels) else NOTHING for curve in found
-    ]
-    return name, whole(first.labels[-1]), *scores, whole(first.count[-1])
+    at_once = f", {reached.at_once} with the first labels" if reached.at_once else ""
+    return reached.summary, whole(reached.spread), f"{len(reached.reached)} of {len(reached.runs)}{at_once}"

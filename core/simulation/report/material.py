@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import UsageError, nearest
 from ...project.scores import main_score
 from ..evidence import MeanScore, Measure, ScoreAt, Series
 from ..experiments import EXPERIMENTS, Experiment, Findings, read_findings
@@ -24,8 +25,33 @@ from ..series import Run, runs_of
 from .wording import SCORES
 
 GROUPS = ("balanced", "unbalanced")
+_POOLS = {"balanced": "whole pool", "unbalanced": "unbalanced pools"}
 RANDOM = "random"
 Namer = Callable[[Series], str]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What somebody wants compared in place of what a report compares by itself; None leaves that as it is.
+
+    baseline: the query function that the others are compared with. start, end: from which to which number of labels
+    mean scores are taken.
+    """
+
+    baseline: str | None = None
+    start: float | None = None
+    end: float | None = None
+
+    @property
+    def sentence(self) -> str:
+        """All of it, for the reader of the report; empty if nothing was asked for."""
+        ends = [f"{word} {labels:g}" for word, labels in (("from", self.start), ("to", self.end)) if labels is not None]
+        parts = [f"the baseline is {self.baseline}"] if self.baseline is not None else []
+        parts += [f"mean scores are taken {' '.join(ends)} labels"] if ends else []
+        return f"As asked for when this report was made, {' and '.join(parts)}." if parts else ""
+
+
+AS_USUAL = Asked()
 
 
 @dataclass(frozen=True)
@@ -36,6 +62,7 @@ class Material:
     record: Mapping[str, Any]
     findings: Mapping[str, Findings]
     number: int = 1
+    asked: Asked = AS_USUAL
 
     @property
     def dataset(self) -> str:
@@ -91,6 +118,31 @@ class Material:
         """Whether no run has a curve, because there is one score in it."""
         return all(len(run.curve()[0]) < 2 for runs in self.runs.values() for run in runs)
 
+    def pool(self, group: str) -> str:
+        """What to call a kind of pool; empty where there is one alone, which needs no name."""
+        return _POOLS[group] if len(self.groups) > 1 else ""
+
+    def measure(self, runs: Sequence[Run]) -> Measure | None:
+        """What to judge these runs by: the mean score over the labels asked for, else as :func:`score_measure`.
+
+        Raises:
+            UsageError: there is nothing between the ends that were asked for.
+        """
+        if self.asked.start is None and self.asked.end is None:
+            return score_measure(runs)
+        span = common_span(runs)
+        if span is None:
+            return None
+        start = span[0] if self.asked.start is None else self.asked.start
+        end = span[1] if self.asked.end is None else self.asked.end
+        if not span[0] <= start < end <= span[1]:
+            raise UsageError(
+                f"Mean scores from {start:g} to {end:g} labels cannot be compared on {self.dataset}.",
+                hint=f"All runs that are compared have scores from {span[0]:g} to {span[1]:g} labels: choose --from "
+                "and --to between these, the first below the second.",
+            )
+        return MeanScore(start, end)
+
     def of(self, **wanted: Any) -> tuple[RoundResult, ...]:
         """The rounds of the series with these values."""
         found = (
@@ -106,18 +158,23 @@ class Material:
         return f"part{self.number}-{name}"
 
 
-def read_material(folder: Path, number: int = 1) -> Material:
+def read_material(folder: Path, number: int = 1, asked: Asked = AS_USUAL) -> Material:
     """All that a folder holds.
 
     Raises:
-        UsageError: there are no results, or they are damaged.
+        UsageError: there are no results, they are damaged, or none are of the baseline that was asked for.
     """
     record = read_record(folder)
     studies = {study.name for experiment in EXPERIMENTS.entries() for study in experiment.studies}
     found = {name: read_findings(folder, name) for name in sorted(studies)}
-    return Material(
-        tuple(read_results(folder)), record, {name: each for name, each in found.items() if each is not None}, number
-    )
+    results = tuple(read_results(folder))
+    strategies = sorted({result.strategy for result in results})
+    if asked.baseline is not None and asked.baseline not in strategies:
+        raise UsageError(
+            f"There are no results of {asked.baseline!r} in {folder.name} to compare with.",
+            hint=nearest(asked.baseline, strategies) if strategies else "Make the runs first: quadrat simulate.",
+        )
+    return Material(results, record, {name: each for name, each in found.items() if each is not None}, number, asked)
 
 
 def namer(series: Iterable[Series]) -> Namer:

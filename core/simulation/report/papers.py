@@ -6,6 +6,7 @@ The papers' figures come with the reasons why ours differ; none of them is a tar
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -17,7 +18,7 @@ from ..series import runs_of
 from .comparisons import fields
 from .document import Block, Paragraph, Points, Section, Table
 from .learning import labels_in_words
-from .material import Material, namer, score_measure
+from .material import Material, namer
 from .wording import NOTHING, SCORES, interval, percent, points, probability, seconds, whole
 
 _WARM = "(warm=true)"
@@ -38,14 +39,16 @@ def twins(material: Material) -> Section | None:
 def _twin_table(material: Material, title: str, other: Callable[[Series], Series]) -> Iterator[Table]:
     """A table of all series whose twin was run too, if there are any."""
     rows = []
+    several = len(material.groups) > 1
     for field in fields(material):
-        measure = score_measure(field.runs)
+        measure = material.measure(field.runs)
         present = runs_of(field.results)
         pairs = [(series, twin) for series in present if (twin := other(series)) in present and twin != series]
         found = [compare(field.results, a, b, measure) for a, b in pairs] if measure else []
         rows += [
             (
                 f"{each.a.strategy} ({each.a.learner})",
+                *([material.pool(each.a.group)] if several else []),
                 str(each.a.budget),
                 percent(each.mean_a),
                 percent(each.mean_b),
@@ -57,11 +60,15 @@ def _twin_table(material: Material, title: str, other: Callable[[Series], Series
         ]
     if rows:
         yield Table(
-            f"{title}: mean {material.score} over the labels that the runs share. p is not corrected.",
-            ("", "b", "with", "without", "difference", "95 % interval", "p"),
-            "lrrrrrr",
+            f"{title}: mean {material.score} over the labels that {_span_words(material)}. p is not corrected.",
+            ("line", *(["pool"] if several else []), "b", "with", "without", "difference", "95 % interval", "p"),
+            f"l{'l' * several}rrrrrr",
             tuple(rows),
         )
+
+
+def _span_words(material: Material) -> str:
+    return "the runs share" if material.asked.start is material.asked.end is None else "were asked for"
 
 
 def _without_clustering(series: Series) -> Series:
@@ -83,14 +90,15 @@ def selection_costs(material: Material) -> Section | None:
     name = namer([cost.series for cost in known])
     caption = (
         f"Seconds of the selection alone, {budget} tiles: mean and standard deviation over all rounds that the "
-        "function chose by itself, and the numbers that its learner learns. Runs made at once slow one another down."
+        "function chose by itself, without a last round that took what was left of the pool, and the numbers that its "
+        "learner learns. Runs made at once slow one another down."
     )
     rows = tuple(
         (name(cost.series), seconds(cost.seconds), seconds(cost.spread), whole(cost.rounds), whole(cost.parameters))
         for cost in sorted(known, key=lambda cost: cost.seconds)
     )
     return Section(
-        "What a selection costs", (Table(caption, ("", "seconds", "±", "rounds", "parameters"), "lrrrr", rows),)
+        "What a selection costs", (Table(caption, ("line", "seconds", "±", "rounds", "parameters"), "lrrrr", rows),)
     )
 
 
@@ -104,7 +112,7 @@ def beside_the_papers(material: Material) -> Section | None:
     caption = "The paper's figures and ours. Where several lines have that query function: lowest to highest mean."
     reasons = dict.fromkeys(f"{each.source}: {each.caveat}" for each in theirs)
     blocks: tuple[Block, ...] = (
-        Table(caption, ("", "function", "paper", "ours"), "llrr", rows),
+        Table(caption, ("figure", "function", "paper", "ours"), "llrr", rows),
         Paragraph("They cannot be compared as they are:"),
         Points(tuple(reasons)),
     )
@@ -128,7 +136,8 @@ def _ours(material: Material, each: Published) -> str:
     results = material.of(group=each.group)
     if each.budget is not None:
         results = tuple(result for result in results if result.budget == each.budget)
-    matching = [series for series in runs_of(results) if series.strategy.partition(":")[0] == each.strategy]
+    # A preset has its name after a colon, parameters are in brackets: `mcfps:paper`, `mcfps(neighbours=5)`.
+    matching = [series for series in runs_of(results) if re.split("[:(]", series.strategy)[0] == each.strategy]
     if each.quantity == "labels_to_goal" and each.goal is not None:
         found = [reached for reached in labels_to(results, each.goal) if reached.series in matching]
         name = namer(matching)

@@ -12,7 +12,7 @@ from .wording import counted, listed, percent, whole
 MEANINGS = {
     "dataset": "its name",
     "encoder": "whose vectors were learnt from",
-    "variant": "of the pool: balanced, or unbalanced-K, where each class lost a random share",
+    "variant": "of the pool: balanced is the whole pool; unbalanced-K, where each class lost a random share",
     "strategy": "the query function, with the parameters that are not the default",
     "learner": "what was fitted after every round, in the same way",
     "budget": "tiles a round",
@@ -51,26 +51,26 @@ def overview(material: Material) -> tuple[Block, ...]:
     dataset, split = material.record["dataset"], material.record["split"]
     strategies = list(dict.fromkeys(line.strategy for line in material.lines))
     learners = list(dict.fromkeys(line.learner for line in material.lines))
+    validation = max(result.validation_labels for result in material.results)
     seeds = sorted({result.seed for result in material.results})
     runs = sum(map(len, material.runs.values()))
     facts = {
         "dataset": f"{dataset['name']}: {whole(dataset['tiles'])} tiles, "
         f"{counted(len(dataset['classes']), 'class', 'classes')}, {dataset['mode']}-label",
         "encoder": f"{material.encoder}, {material.record['vectors']['dimension']} numbers a tile",
-        "tiles": f"{whole(split['pool'])} in the pool, {whole(split['test'])} to test on, "
-        f"{whole(split['validation'])} to estimate the score",
+        "tiles": f"{whole(split['pool'])} in the pool, {whole(split['test'])} to test on",
+        "validation sample": f"{whole(validation)} tiles of the pool, set apart in each run" if validation else "none",
         "query functions": listed(strategies),
         "learners": listed(learners),
         "tiles a round": listed([str(budget) for budget in sorted({line.budget for line in material.lines})]),
         "seeds": listed([str(seed) for seed in seeds]),
         "runs": whole(runs),
+        "labels": f"at most {whole(max(result.labels for result in material.results))} in a run",
         "made": str(material.record["created"]),
         "versions": ", ".join(f"{name} {version}" for name, version in material.record["versions"].items()),
         "hardware": str(material.record["hardware"]),
     }
-    summary = () if material.experiment is None else (Paragraph(material.experiment.summary),)
     return (
-        *summary,
         Table("What was compared, and with what.", ("", ""), "ll", tuple(facts.items())),
         *_commands(material),
     )
@@ -90,7 +90,7 @@ def method(material: Material) -> Section:
 
 def _protocol(material: Material) -> str:
     split = material.record["split"]
-    if split.get("test_path"):
+    if split.get("test_path") or split.get("own_test", False):
         drawn = "The test tiles are a set of their own"
     else:
         drawn = (
@@ -103,9 +103,19 @@ def _protocol(material: Material) -> str:
     return (
         f"{drawn}; they are the same in every run and in no pool, so nothing of them has a part in a choice. Each run "
         f"begins with {beginnings}. In each round the query function chooses tiles of the pool, the oracle answers "
-        "with the labels of the archive, and the learner is fitted on all answers and asked about the test tiles. The "
-        "same seed means the same initial tiles and the same unbalanced pool for all lines."
+        "with the labels of the archive, and the learner is fitted on all answers and asked about the test tiles. "
+        f"{_shared(material)}"
     )
+
+
+def _shared(material: Material) -> str:
+    """What runs with the same seed have in common, as far as it is so here."""
+    same = ["the same initial tiles"] if all(line.initial for line in material.lines) else []
+    same += ["the same validation sample"] if any(result.validation_labels for result in material.results) else []
+    parts = [f"The same seed means {listed(same)} for all lines."] if same else []
+    if "unbalanced" in material.groups:
+        parts.append("The unbalanced pools are the same for all lines.")
+    return " ".join(parts)
 
 
 def _removed(material: Material) -> Iterator[Block]:
@@ -115,7 +125,9 @@ def _removed(material: Material) -> Iterator[Block]:
             (kind, *(percent(shares[place]) for shares in removed.values()))
             for place, kind in enumerate(material.record["dataset"]["classes"])
         )
-        yield Table("Share of each class that was taken from the pool.", ("", *removed), "l" + "r" * len(removed), rows)
+        yield Table(
+            "Share of each class that was taken from the pool.", ("class", *removed), "l" + "r" * len(removed), rows
+        )
 
 
 def columns() -> Section:

@@ -9,7 +9,7 @@ from typing import Any
 from ..evidence import Comparison, LabelsTo
 from .comparisons import Field, baselines, compared, fields, measured, place_of
 from .document import Paragraph, Points, Section
-from .material import Material, namer, score_measure
+from .material import Material, namer
 from .wording import counted, interval, more, percent, points, probability, whole
 
 _SURE = 0.05
@@ -23,16 +23,16 @@ def summary(material: Material) -> Section:
         for field in fields(material, all_budgets="budget" in baseline)
         for sentence in _sentences(material, field, baseline)
     ]
+    asked = (Paragraph(material.asked.sentence),) if material.asked.sentence else ()
     if not items:
-        return Section(
-            "Summary", (Paragraph("There is nothing to compare: results of one line alone, or of no pairs."),)
-        )
-    return Section("Summary", (Points(tuple(items)),))
+        nothing = Paragraph("There is nothing to compare: results of one line alone, or of no pairs.")
+        return Section("Summary", (*asked, nothing))
+    return Section("Summary", (*asked, Points(tuple(items))))
 
 
 def _sentences(material: Material, field: Field, baseline: Mapping[str, Any]) -> Iterator[str]:
     """For every baseline of the field: the best line, and what it saves."""
-    found = compared(field, baseline, score_measure(field.runs))
+    found = compared(field, baseline, material.measure(field.runs))
     labels = [] if material.goal is None or material.one_round else compared(field, baseline, LabelsTo(material.goal))
     bases = list(dict.fromkeys(each.b for each in found))
     for base in bases:
@@ -48,10 +48,10 @@ def _sentences(material: Material, field: Field, baseline: Mapping[str, Any]) ->
 
 
 def _score_sentence(material: Material, best: Comparison, name: str, rival: str, many: int) -> str:
-    lead = "" if many == 1 else f"the highest of {many} is "
-    head = f"{lead}{name} with {percent(best.mean_a)} {measured(material, best)}, {rival} has {percent(best.mean_b)}"
+    lead = "" if many == 1 else f"the best of the {many} others is "
+    head = f"{lead}{name} with {percent(best.mean_a)} {measured(material, best)}, {_against(best, rival)}"
     if math.isnan(best.low):
-        return f"{head}; one pair says nothing of chance."
+        return f"{head}; {_no_chance(best)}."
     sure = f"{points(best.difference)} points, 95 % interval {interval(points(best.low), points(best.high))}"
     if not best.differs:
         return f"{head}; no difference could be shown ({sure}, {counted(best.pairs, 'pair')})."
@@ -63,18 +63,32 @@ def _score_sentence(material: Material, best: Comparison, name: str, rival: str,
     return f"{head}: {sure}, {counted(best.pairs, 'pair')}."
 
 
+def _against(best: Comparison, rival: str) -> str:
+    """The baseline beside the best of the others, which may be worse than it."""
+    if percent(best.mean_a) == percent(best.mean_b):
+        return f"as much as {rival}"
+    return f"{'above' if best.difference > 0 else 'below'} {rival} with {percent(best.mean_b)}"
+
+
+def _no_chance(comparison: Comparison) -> str:
+    """Why there is no interval."""
+    if comparison.pairs == 1:
+        return "one pair says nothing of chance"
+    return f"all {comparison.pairs} pairs differ by the same, which says nothing of chance"
+
+
 def _goal_sentence(saved: Comparison, name: str, rival: str, material: Material) -> str:
     goal = f"{percent(material.goal)} {material.score}"
-    if saved.censored_a == saved.pairs:
+    if saved.censored_a == saved.runs:
         return f"no run of {name} reaches {goal}."
     if saved.censored_a:
-        return f"{name} reaches {goal} in {saved.pairs - saved.censored_a} of {counted(saved.pairs, 'run')}."
+        return f"{name} reaches {goal} in {saved.runs - saved.censored_a} of {counted(saved.runs, 'run')}."
     head = f"{name} reaches {goal} with {whole(saved.mean_a)} labels"
-    if saved.censored_b == saved.pairs:
+    if saved.censored_b == saved.runs:
         return f"{head}, no run of {rival} does within {whole(saved.mean_b - saved.b.budget)}."
-    short = f" ({saved.censored_b} of {saved.pairs} runs end below, and count for too few)" if saved.censored_b else ""
+    short = f" ({saved.censored_b} of {saved.runs} runs end below, and count for too few)" if saved.censored_b else ""
     head = f"{head}, {rival} with {whole(saved.mean_b)}{short}"
     if math.isnan(saved.low):
-        return f"{head}; one pair says nothing of chance."
+        return f"{head}; {_no_chance(saved)}."
     sure = f"{more(saved.difference)} labels, 95 % interval {interval(more(saved.low), more(saved.high))}"
     return f"{head}: {sure}." if saved.differs else f"{head}; no difference could be shown ({sure})."

@@ -12,11 +12,18 @@ SCORES = {
     "macro_f1": "macro F1",
     "mean_average_precision": "mean average precision",
 }
+MULTI_SCORES = ("micro_f1", "macro_f1", "mean_average_precision")
+"""What is shown of tiles with several classes, the main score first."""
 
 
 def percent(share: float | None) -> str:
     """0.9 is ``90.0 %``."""
     return NOTHING if share is None or math.isnan(share) else f"{100 * share:.1f} %"
+
+
+def mean_and_spread(mean: float, spread: float) -> str:
+    """Of shares: ``90.0 % ± 1.2``; a single one has no spread."""
+    return f"{percent(mean)} ± {NOTHING if math.isnan(spread) else f'{100 * spread:.1f}'}"
 
 
 def points(difference: float | None) -> str:
