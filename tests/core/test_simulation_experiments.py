@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,11 +28,13 @@ from quadrat.core.simulation.experiments import (
     Findings,
     Setting,
     encoder_shares,
-    find_study,
     one_shot,
     read_findings,
 )
-from quadrat.core.simulation.experiments.one_shot import BUDGET, STRATEGIES_SHOWN
+from quadrat.core.simulation.experiments.encoder_shares import ENCODER_SHARES
+from quadrat.core.simulation.experiments.one_shot import BUDGET, ONE_SHOT, STRATEGIES_SHOWN
+from quadrat.core.simulation.experiments.projection import PROJECTION
+from quadrat.core.simulation.experiments.studies import Material, Study
 from quadrat.core.simulation.replay import check_plan
 from quadrat.core.simulation.results import run_file
 from quadrat.core.simulation.splits import Split
@@ -204,9 +207,6 @@ def test_what_does_not_suit_is_refused_before_anything_runs():
     with pytest.raises(UsageError) as caught:
         EXPERIMENTS.find("paper-1")
     assert "paper1" in caught.value.hint
-    with pytest.raises(UsageError) as caught:
-        find_study("projections")
-    assert "projection" in caught.value.hint
 
 
 def test_published_figures_name_experiments_and_query_functions_that_there_are():
@@ -215,6 +215,11 @@ def test_published_figures_name_experiments_and_query_functions_that_there_are()
         assert STRATEGIES.find(figure.strategy)
         assert figure.source
         assert figure.caveat
+
+
+def found_out(study: Study, dataset: Dataset, vectors: Vectors, split: Split, folder: Path, **others: Any) -> Findings:
+    """What a study finds in these."""
+    return study.find_out(Material(dataset, vectors, split, folder, **others))
 
 
 def said(findings: Findings) -> str:
@@ -229,7 +234,7 @@ def stopped() -> Monitor:
 
 def test_a_projection_shows_tiles_of_the_pool_and_asks_their_neighbours(anything, tmp_path):
     dataset, vectors = anything
-    found = find_study("projection").run(dataset, vectors, SMALL, tmp_path)
+    found = found_out(PROJECTION, dataset, vectors, SMALL, tmp_path)
     assert found.arrays["rows"].tolist() == SMALL.pool.tolist()
     assert found.arrays["targets"].tolist() == dataset.targets[SMALL.pool].tolist()
     assert found.arrays["embeddings"].shape == found.arrays["pixels"].shape == (len(SMALL.pool), 2)
@@ -237,6 +242,13 @@ def test_a_projection_shows_tiles_of_the_pool_and_asks_their_neighbours(anything
     assert found.facts["score"] == ("accuracy" if dataset.mode == "single" else "micro_f1")
     assert found.facts["knn"]["embeddings"] == pytest.approx(neighbours_say(dataset, vectors.matrix), abs=1e-9)
     assert 0.5 < found.facts["knn"]["pixels"] <= 1.0
+
+
+def test_the_progress_of_a_projection_never_goes_back(single, tmp_path):
+    seen: list[float] = []
+    found_out(PROJECTION, *single, SMALL, tmp_path, monitor=Monitor(report=lambda fraction, _: seen.append(fraction)))
+    assert seen == sorted(seen)
+    assert 0.0 <= seen[0] < seen[-1] <= 1.0
 
 
 def neighbours_say(dataset: Dataset, matrix: np.ndarray) -> float:
@@ -256,9 +268,9 @@ def neighbours_say(dataset: Dataset, matrix: np.ndarray) -> float:
 
 def test_a_study_is_not_repeated_unless_something_changes(single, tmp_path):
     dataset, vectors = single
-    study = find_study("projection")
-    first = study.run(dataset, vectors, SMALL, tmp_path)
-    assert said(study.run(dataset, vectors, SMALL, tmp_path, monitor=stopped())) == said(first)
+    study = PROJECTION
+    first = found_out(study, dataset, vectors, SMALL, tmp_path)
+    assert said(found_out(study, dataset, vectors, SMALL, tmp_path, monitor=stopped())) == said(first)
     assert said(read_findings(tmp_path, "projection")) == said(first)
     changes = (
         {"seed": 1},
@@ -268,28 +280,29 @@ def test_a_study_is_not_repeated_unless_something_changes(single, tmp_path):
     )
     for change in changes:
         with pytest.raises(Cancelled):
-            study.run(
+            found_out(
+                study,
                 **{"dataset": dataset, "vectors": vectors, "split": SMALL, "folder": tmp_path, **change},
                 monitor=stopped(),
             )
     # The projection looks at no other encoder, so naming one changes nothing.
-    assert said(study.run(dataset, vectors, SMALL, tmp_path, encoders=["x"], monitor=stopped())) == said(first)
+    assert said(found_out(study, dataset, vectors, SMALL, tmp_path, encoders=("x",), monitor=stopped())) == said(first)
 
 
 @pytest.mark.parametrize("damage", ["projection.json", "projection.npz"])
 def test_a_study_of_which_a_file_is_damaged_or_gone_is_made_again_with_the_same_result(single, tmp_path, damage):
     dataset, vectors = single
-    study, folder = find_study("projection"), tmp_path
-    first = study.run(dataset, vectors, SMALL, folder)
+    study, folder = PROJECTION, tmp_path
+    first = found_out(study, dataset, vectors, SMALL, folder)
     (folder / damage).write_bytes((folder / damage).read_bytes()[:100])
     assert read_findings(folder, "projection") is None
-    assert said(study.run(dataset, vectors, SMALL, folder)) == said(first)
+    assert said(found_out(study, dataset, vectors, SMALL, folder)) == said(first)
 
 
 def test_a_study_that_was_stopped_leaves_nothing_that_looks_whole(single, tmp_path):
     looks = iter(range(10_000))
     with pytest.raises(Cancelled):
-        find_study("projection").run(*single, SMALL, tmp_path, monitor=Monitor(is_cancelled=lambda: next(looks) >= 2))
+        found_out(PROJECTION, *single, SMALL, tmp_path, monitor=Monitor(is_cancelled=lambda: next(looks) >= 2))
     assert read_findings(tmp_path, "projection") is None
 
 
@@ -297,11 +310,14 @@ def test_encoders_are_compared_at_every_share_of_the_labels(anything, tmp_path, 
     dataset, vectors = anything
     monkeypatch.setattr(encoder_shares, "DRAWS", 2)
     remarks: list[str] = []
-    study = find_study("encoders")
-    found = study.run(dataset, vectors, SPLIT, tmp_path, monitor=Monitor(remark=lambda _, said: remarks.append(said)))
+    study = ENCODER_SHARES
+    found = found_out(
+        study, dataset, vectors, SPLIT, tmp_path, monitor=Monitor(remark=lambda _, said: remarks.append(said))
+    )
     assert found.facts["labels"] == [7, 17, 34, 340]
     assert [row["name"] for row in found.facts["encoders"]] == ["untrained", "statistics"]
-    assert any("--encoder" in remark for remark in remarks)
+    # The first one that is named is that of the runs.
+    assert any("--encoder statistics --encoder NAME" in remark for remark in remarks)
     for row in found.facts["encoders"]:
         assert [len(draws) for draws in row["scores"]] == [2, 2, 2, 1]
         assert all(0.0 <= score <= 1.0 for draws in row["scores"] for score in draws)
@@ -314,12 +330,13 @@ def test_an_encoder_that_was_named_is_compared_too_and_one_that_does_not_fit_is_
     dataset, vectors = single
     monkeypatch.setattr(encoder_shares, "DRAWS", 1)
     remarks: list[tuple[str, str]] = []
-    found = find_study("encoders").run(
+    found = found_out(
+        ENCODER_SHARES,
         dataset,
         replace(vectors, encoder="mine", key="mine"),
         SPLIT,
         tmp_path,
-        encoders=["statistics", "no-such-encoder"],
+        encoders=("statistics", "no-such-encoder"),
         monitor=Monitor(remark=lambda *said: remarks.append(said)),
     )
     assert [row["name"] for row in found.facts["encoders"]] == ["untrained", "statistics", "mine"]
@@ -330,7 +347,7 @@ def test_one_shot_learning_is_described_by_what_it_asks_for(single, tmp_path, mo
     dataset, vectors = single
     monkeypatch.setattr(one_shot, "ROUNDS", 2)
     monkeypatch.setattr(one_shot, "DRAWS", 2)
-    found = find_study("one-shot").run(dataset, vectors, SPLIT, tmp_path)
+    found = found_out(ONE_SHOT, dataset, vectors, SPLIT, tmp_path)
     silhouettes = {int(k): value for k, value in found.facts["silhouettes"].items()}
     assert set(silhouettes) == set(range(2, 11))
     assert found.facts["clusters"] == max(silhouettes, key=silhouettes.__getitem__)
@@ -359,11 +376,11 @@ def test_a_study_without_enough_tiles_or_with_the_wrong_labels_is_refused(anythi
     few = Split(SPLIT.pool[:100], SPLIT.test)
     if dataset.mode == "multi":
         with pytest.raises(UsageError, match="multi-label"):
-            find_study("one-shot").run(dataset, vectors, SPLIT, tmp_path)
+            found_out(ONE_SHOT, dataset, vectors, SPLIT, tmp_path)
     else:
         with pytest.raises(LearningError, match="100 tiles"):
-            find_study("one-shot").run(dataset, vectors, few, tmp_path)
+            found_out(ONE_SHOT, dataset, vectors, few, tmp_path)
     with pytest.raises(LearningError, match="too few"):
-        find_study("projection").run(dataset, vectors, replace(few, pool=SPLIT.pool[:3]), tmp_path)
+        found_out(PROJECTION, dataset, vectors, replace(few, pool=SPLIT.pool[:3]), tmp_path)
     with pytest.raises(LearningError, match="no tile to test"):
-        find_study("encoders").run(dataset, vectors, replace(few, test=SPLIT.test[:0]), tmp_path)
+        found_out(ENCODER_SHARES, dataset, vectors, replace(few, test=SPLIT.test[:0]), tmp_path)

@@ -12,6 +12,7 @@ from quadrat.core.models import Choice
 from quadrat.core.monitor import SILENT, Monitor
 from quadrat.core.simulation.experiments.one_shot import ONE_SHOT
 from quadrat.core.simulation.experiments.projection import PROJECTION
+from quadrat.core.simulation.experiments.studies import Material
 from quadrat.core.simulation.plan import COLUMNS
 from quadrat.core.simulation.report import write_report
 from quadrat.core.simulation.report.figures import Bar, draw_points
@@ -33,7 +34,7 @@ def single(tmp_path_factory):
     )
     parts = results_in(folder, dataset, plans, experiment="paper1", goal=0.85)
     for study in (PROJECTION, ONE_SHOT):
-        study.run(dataset, vectors_of(dataset), parts, folder)
+        study.find_out(Material(dataset, vectors_of(dataset), parts, folder))
     encoder_shares(folder)
     return folder
 

@@ -7,7 +7,7 @@
 
 from .base import Experiment, Setting
 from .published import PUBLISHED, Published
-from .registry import EXPERIMENTS, find_study
+from .registry import EXPERIMENTS
 from .studies import Findings, Study, read_findings
 
 __all__ = [
@@ -18,6 +18,5 @@ __all__ = [
     "Published",
     "Setting",
     "Study",
-    "find_study",
     "read_findings",
 ]

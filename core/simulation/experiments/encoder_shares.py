@@ -61,8 +61,9 @@ def _embedded(material: Material, monitor: Monitor) -> Iterator[Vectors]:
     """The vectors of the untrained encoder, of those that were named, and of the experiment's own."""
     if not material.encoders:
         monitor.info(
-            "No other encoder was named, so figure 2 lacks one that was trained on photographs. Name one with "
-            "--encoder: `quadrat encoders` lists them."
+            "No other encoder was named, so the comparison of encoders lacks one that was trained on photographs. The "
+            f"first --encoder is that of the runs, so name the present one first: --encoder {material.vectors.encoder} "
+            "--encoder NAME. `quadrat encoders` lists them."
         )
     names = (str(untrained_encoder(material)), *material.encoders)
     for place, name in enumerate(names):
@@ -70,7 +71,7 @@ def _embedded(material: Material, monitor: Monitor) -> Iterator[Vectors]:
         try:
             vectors = embed_dataset(material.dataset, name, material.kept, str(material.device), stage)
         except EncoderError as error:
-            monitor.warn(f"Figure 2 does without {UNTRAINED if not place else name}: {error.message}")
+            monitor.warn(f"The comparison of encoders does without {UNTRAINED if not place else name}: {error.message}")
             continue
         if vectors.key != material.vectors.key:
             yield vectors

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...errors import LearningError
-from ...kernels import Floats, Indices
+from ...kernels import Device, Floats, Indices
 from ...knn import NEIGHBOURS, knn_votes
 from ...metrics import scores
 from ...monitor import Monitor
@@ -57,8 +57,8 @@ def _make(material: Material) -> Findings:
     arrays: dict[str, NDArray[Any]] = {"rows": shown, "targets": dataset.targets[shown]}
     for turn, (name, matrix) in enumerate(matrices.items()):
         stage = monitor.part(0.4 + 0.3 * turn, 0.7 + 0.3 * turn)
-        facts["knn"][name] = _knn_score(dataset, matrix, references, queries, material)
-        arrays[name] = laid_out(matrix[places], material.seed, stage)
+        facts["knn"][name] = _knn_score(dataset, matrix, references, queries, material.device, stage.part(0.0, 0.2))
+        arrays[name] = laid_out(matrix[places], material.seed, stage.part(0.2, 1.0))
     return Findings(facts, arrays)
 
 
@@ -77,7 +77,9 @@ def raw_pixels(dataset: Dataset, rows: Indices, monitor: Monitor) -> Floats:
     return np.concatenate(parts)
 
 
-def _knn_score(dataset: Dataset, matrix: Floats, references: Indices, queries: Indices, material: Material) -> float:
+def _knn_score(
+    dataset: Dataset, matrix: Floats, references: Indices, queries: Indices, device: Device, monitor: Monitor
+) -> float:
     """The main score of what the nearest references say of the queries; ``matrix`` has both, in this order."""
     if len(references) < NEIGHBOURS or not len(queries):
         raise LearningError(
@@ -87,11 +89,11 @@ def _knn_score(dataset: Dataset, matrix: Floats, references: Indices, queries: I
     single = dataset.mode == "single"
     truth = dataset.targets[references]
     votes = torch.from_numpy(np.eye(dataset.n_classes)[truth] if single else truth).float()
-    known, asked = (torch.from_numpy(part).to(material.device) for part in np.split(matrix, [len(references)]))
+    known, asked = (torch.from_numpy(part).to(device) for part in np.split(matrix, [len(references)]))
     said = []
-    for part in torch.split(asked, _TOGETHER):
-        material.monitor.advance(0.4, "Nearest neighbours")
-        said.append(knn_votes(part, known, votes.to(material.device)).cpu())
+    for place, part in enumerate(torch.split(asked, _TOGETHER)):
+        monitor.advance(place * _TOGETHER / len(queries), "Nearest neighbours")
+        said.append(knn_votes(part, known, votes.to(device)).cpu())
     return scores(torch.cat(said).numpy(), dataset.targets[queries], dataset.mode)[main_score(dataset.mode)]
 
 

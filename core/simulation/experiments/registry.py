@@ -5,7 +5,6 @@ from __future__ import annotations
 from ...errors import UsageError, nearest
 from . import ours, paper1, paper2
 from .base import Experiment
-from .studies import Study
 
 
 class Experiments:
@@ -34,15 +33,3 @@ class Experiments:
 
 
 EXPERIMENTS = Experiments(*paper1.EXPERIMENTS, *paper2.EXPERIMENTS, *ours.EXPERIMENTS)
-
-
-def find_study(name: str) -> Study:
-    """The study of that name, whichever experiment it belongs to.
-
-    Raises:
-        UsageError: no such study; the hint has the nearest one.
-    """
-    studies = {study.name: study for experiment in EXPERIMENTS.entries() for study in experiment.studies}
-    if name not in studies:
-        raise UsageError(f"There is no study called {name!r}.", hint=nearest(name, studies))
-    return studies[name]

@@ -11,7 +11,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,9 @@ _DAMAGED = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFi
 class Material:
     """What a study looks at.
 
-    encoders: names or files of encoders to compare beside the one that made ``vectors``. folder: of the findings.
-    seed: of all chance.
+    dataset: with classes. vectors: of its rows. encoders: names or files of encoders to compare beside the one that
+    made ``vectors``. folder: of the findings. seed: of all chance. device: where to compute. monitor: progress,
+    cancellation and remarks.
     """
 
     dataset: Dataset
@@ -93,6 +94,32 @@ class Study:
     uses_encoders: bool = False
     modes: tuple[Mode, ...] = ("single", "multi")
 
+    def find_out(self, material: Material) -> Findings:
+        """Find it out, or read what was found out from the same things before.
+
+        Args:
+            material: the pool is looked at, the test rows are asked about. Its encoders are for studies that compare
+                them, and of no account to the others.
+
+        Raises:
+            UsageError: the study has no meaning for this label mode, or the folder cannot be written to.
+            EncoderError, ImageryError: an encoder or an image cannot be used.
+            Cancelled: the caller asked to stop.
+        """
+        if material.dataset.mode not in self.modes:
+            raise UsageError(
+                f"The study {self.name} has no meaning for {material.dataset.mode}-label datasets.",
+                hint="Leave it out, or use another dataset.",
+            )
+        if not self.uses_encoders:
+            material = replace(material, encoders=())
+        key = self._key(material)
+        found = _read(material.folder, self.name, key)
+        if found is None:
+            found = self.make(material)
+            _write(material.folder, self.name, key, found)
+        return found
+
     def run(
         self,
         dataset: Dataset,
@@ -105,37 +132,8 @@ class Study:
         device: Device = "cpu",
         monitor: Monitor = SILENT,
     ) -> Findings:
-        """Find it out, or read what was found out from the same things before.
-
-        Args:
-            dataset: with classes.
-            vectors: of its rows.
-            split: the pool is looked at, the test rows are asked about; those of the validation sample are left alone.
-            folder: where the findings are kept.
-            encoders: names or files of other encoders, for studies that compare them.
-            seed: of all chance.
-            device: where to compute.
-            monitor: progress, cancellation and remarks.
-
-        Raises:
-            UsageError: the study has no meaning for this label mode, or ``folder`` cannot be written to.
-            EncoderError, ImageryError: an encoder or an image cannot be used.
-            Cancelled: the caller asked to stop.
-        """
-        if dataset.mode not in self.modes:
-            raise UsageError(
-                f"The study {self.name} has no meaning for {dataset.mode}-label datasets.",
-                hint="Leave it out, or use another dataset.",
-            )
-        material = Material(
-            dataset, vectors, split, folder, tuple(encoders) if self.uses_encoders else (), seed, device, monitor
-        )
-        key = self._key(material)
-        found = _read(folder, self.name, key)
-        if found is None:
-            found = self.make(material)
-            _write(folder, self.name, key, found)
-        return found
+        """As :meth:`find_out`, for a caller that has the parts of a material and not the material."""
+        return self.find_out(Material(dataset, vectors, split, folder, tuple(encoders), seed, device, monitor))
 
     def _key(self, material: Material) -> str:
         rows = np.concatenate([material.split.pool, [-1], material.split.test]).astype(np.int64)
