@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..kernels import Floats, Indices
-from ..metrics import scores
+from ..metrics import decide, scores
 from ..models import Model
 from ..monitor import Monitor
 from ..project.scores import main_score
-from ..stability import agreement, score_interval, stop_set
+from ..stability import score_interval, stop_set
 from ..strategies.base import Predictions
 from .dataset import Dataset, Vectors
 
@@ -30,15 +31,19 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Examiner:
-    """Asks a model, fitted on a pool, about rows of the dataset that were not in it."""
+    """Asks a model, fitted on a pool, about rows of the dataset that were not in it.
+
+    seen: (C,) which classes have a label; no tile is said to have another.
+    """
 
     dataset: Dataset
     vectors: Vectors
     model: Model
+    seen: NDArray[np.bool_]
 
     def scores(self, rows: Indices, monitor: Monitor) -> dict[str, float]:
         """All scores on some rows (n,), by name."""
-        return scores(self.predict(rows, monitor), self.dataset.targets[rows], self.dataset.mode)
+        return scores(self.predict(rows, monitor), self.dataset.targets[rows], self.dataset.mode, self.seen)
 
     def estimate(self, rows: Indices, monitor: Monitor) -> Estimate:
         """What an analyst can say of the accuracy, for whom these rows (n,) are the validation sample."""
@@ -46,7 +51,8 @@ class Examiner:
             return Estimate(0)
         mode, truth = self.dataset.mode, self.dataset.targets[rows]
         guessed = self.predict(rows, monitor)
-        return Estimate(len(rows), scores(guessed, truth, mode)[main_score(mode)], score_interval(guessed, truth, mode))
+        score = scores(guessed, truth, mode, self.seen)[main_score(mode)]
+        return Estimate(len(rows), score, score_interval(guessed, truth, mode, self.seen))
 
     def predict(self, rows: Indices, monitor: Monitor) -> Floats:
         """Probabilities (n, C)."""
@@ -61,9 +67,6 @@ class Examiner:
         return replace(self.model, fitted=fitted).predict(monitor=monitor)
 
 
-def moved(before: Predictions | None, now: Predictions) -> float | None:
-    """How far the predictions for the pool agree with those of the round before, see :mod:`..stability`."""
-    if before is None:
-        return None
-    some = stop_set(np.arange(len(now.probabilities)))
-    return agreement(before.probabilities[some], now.probabilities[some], now.mode)
+def decided(now: Predictions, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What is said of the tiles of the pool that are compared between rounds, (S, C), see :mod:`..stability`."""
+    return decide(now.probabilities[stop_set(np.arange(len(now.probabilities)))], now.mode, seen)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import UsageError
 from ..kernels import Device, Floats, Indices, Rows, column_moments, finite_rows, sparing
@@ -25,10 +26,11 @@ from ..learners.registry import LEARNERS, fit
 from ..models import Model, predictions, temperature_of
 from ..monitor import SILENT, Monitor
 from ..project.stopping import Checked, advise
+from ..stability import kappa
 from ..strategies.base import NO_ROWS, Pool, Predictions, Selection, without
 from ..strategies.registry import STRATEGIES, no_samples, select
 from .dataset import Dataset, Targets, Vectors
-from .examining import Estimate, Examiner, moved
+from .examining import Estimate, Examiner, decided
 from .plan import Plan, RoundResult
 from .results import learner_label, strategy_label
 from .splits import Split, set_apart, thinned
@@ -215,6 +217,7 @@ class _Run:
         self.set_aside = NO_ROWS
         self.model: Model | None = None
         self.thought: Predictions | None = None
+        self.decided: NDArray[np.bool_] | None = None
         self.history: list[Checked] = []
 
     @property
@@ -235,9 +238,8 @@ class _Run:
         asked_after = time.perf_counter()
         self.labelled = np.union1d(self.labelled, selection.indices)
         self.set_aside = np.union1d(self.set_aside, selection.set_aside)
-        before = self.thought
         seconds = self._learn(monitor.part(0.4, 0.9))
-        result = self._result(number, selection.strategy, before, monitor.part(0.9, 1.0))
+        result = self._result(number, selection.strategy, monitor.part(0.9, 1.0))
         result = replace(result, query_seconds=asked_after - started, train_seconds=seconds)
         return Turn(self.ground.rows[selection.indices], result)
 
@@ -312,16 +314,18 @@ class _Run:
         found = temperature_of(plan.learner, lambda: task, seed=plan.seed, device=self.ground.device, monitor=quiet)
         return (model if found is None else model.at(found)).predict(monitor=quiet)
 
-    def _result(self, number: int, chosen_by: str, before: Predictions | None, monitor: Monitor) -> RoundResult:
+    def _result(self, number: int, chosen_by: str, monitor: Monitor) -> RoundResult:
         """The row of the round; the times are filled in by the caller."""
         ground, plan = self.ground, self.ground.plan
+        seen = _classes_seen(self.known, ground.dataset.n_classes)
         tested: dict[str, float] = {}
         found, agreed = Estimate(len(ground.validation)), None
         if self.model is not None and self.thought is not None:
-            examiner = Examiner(ground.dataset, ground.vectors, self.model)
+            examiner = Examiner(ground.dataset, ground.vectors, self.model, seen)
             tested = examiner.scores(ground.test, monitor.part(0.0, 0.6))
             found = examiner.estimate(ground.validation, monitor.part(0.6, 1.0))
-            agreed = moved(before, self.thought)
+            before, self.decided = self.decided, decided(self.thought, seen)
+            agreed = None if before is None else kappa(before, self.decided, ground.dataset.mode)
             self.history.append(Checked(len(self.labelled), found.labels, found.score, found.interval, agreed))
         low, high = found.interval or (math.nan, math.nan)
         return RoundResult(
@@ -336,7 +340,7 @@ class _Run:
             seed=plan.seed,
             round=number,
             labels=len(self.labelled),
-            classes_seen=_classes_seen(self.known),
+            classes_seen=int(seen.sum()),
             chosen_by=chosen_by,
             **{name: tested.get(name, math.nan) for name in _SCORES},
             validation_labels=found.labels,
@@ -351,6 +355,8 @@ class _Run:
         )
 
 
-def _classes_seen(targets: Targets) -> int:
-    """How many classes have at least one label."""
-    return len(np.unique(targets)) if targets.ndim == 1 else int((targets.sum(axis=0) > 0).sum())
+def _classes_seen(targets: Targets, n_classes: int) -> NDArray[np.bool_]:
+    """Which classes (C,) have at least one label."""
+    if targets.ndim == 1:
+        return np.asarray(np.bincount(targets, minlength=n_classes) > 0)
+    return np.asarray(targets.any(axis=0))

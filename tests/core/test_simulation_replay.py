@@ -149,6 +149,43 @@ def test_scores_are_those_of_the_learner_on_the_test_tiles(mode):
     assert -1.0 <= done[1].result.agreement <= 1.0
 
 
+def test_a_test_tile_without_a_finite_vector_is_wrong_whatever_its_class():
+    dataset, vectors = make_archive()
+    split = make_split()
+    plan = Plan("random", QUICK, budget=40, rounds=1)
+    lost = split.test[dataset.targets[split.test] == 0]  # the class that an arg max over NaN would give
+    matrix = vectors.matrix.copy()
+    matrix[lost] = np.nan
+    (whole,) = replay(dataset, vectors, replace(split, test=np.setdiff1d(split.test, lost)), plan)
+    (result,) = replay(dataset, replace(vectors, matrix=matrix), split, plan)
+    assert result.accuracy == pytest.approx(whole.accuracy * (1 - len(lost) / len(split.test)))
+
+
+def test_a_class_without_a_label_is_not_what_a_tile_is_said_to_have():
+    dataset, vectors = make_archive()
+    split = make_split()
+    plan = Plan("random", Choice("linear", {"epochs": 1, "prior_bias": False}), budget=3, rounds=1, seed=2)
+    (turn,) = turns(dataset, vectors, split, plan)
+    assert turn.result.classes_seen == 3
+    learnt = np.isin(dataset.targets[split.test], dataset.targets[turn.asked])
+    assert turn.result.accuracy <= learnt.mean()
+    head = fit(
+        "linear",
+        Task(
+            vectors.matrix[split.pool],
+            np.searchsorted(split.pool, np.sort(turn.asked)),
+            dataset.targets[np.sort(turn.asked)],
+            4,
+            "single",
+        ),
+        Run(seed=2),
+        plan.learner.parameters,
+    ).head
+    said = head.predict(vectors.matrix, split.test)
+    said[:, ~np.isin(np.arange(4), dataset.targets[turn.asked])] = 0.0
+    assert turn.result.accuracy == np.mean(said.argmax(axis=1) == dataset.targets[split.test])
+
+
 def test_networks_are_asked_about_test_tiles_by_their_images():
     dataset, vectors = make_archive(count=110)
     split = make_split(110, test=40)
