@@ -24,7 +24,7 @@ def decide(probabilities: NDArray[Any], mode: str, seen: NDArray[np.bool_] | Non
         return np.asarray(known > MULTI_THRESHOLD)
     decided = np.zeros(known.shape, bool)
     decided[np.arange(len(known)), known.argmax(axis=1)] = True
-    return decided & possible
+    return np.asarray(decided & possible)
 
 
 def position_of(decided: NDArray[np.bool_]) -> NDArray[np.int64]:
