@@ -122,10 +122,10 @@ def _check_apart(source: Source, out: Path) -> None:
     Raises:
         UsageError: the folder for the results is the dataset's own, the test set's, or lies in one of them.
     """
-    for folder in filter(None, (source.dataset, source.test)):
-        if is_folder(folder) and out.resolve().is_relative_to(Path(folder).resolve()):
+    for folder in (Path(source.dataset), *([source.test] if source.test else [])):
+        if is_folder(folder) and out.resolve().is_relative_to(folder.resolve()):
             raise UsageError(
-                f"The results would be written among the images of {Path(folder).name}.",
+                f"The results would be written among the images of {folder.name}.",
                 hint="Choose a folder beside them (--out).",
             )
 

@@ -103,7 +103,7 @@ def turns(
 
 @dataclass(frozen=True)
 class Parts:
-    """Rows of the dataset in one run: ``pool`` (P,) may be asked, ``validation`` (V,) estimates. Ascending, disjoint."""
+    """Rows of the dataset in one run, ascending: ``pool`` (P,) may be asked, ``validation`` (V,) estimates."""
 
     pool: Indices
     validation: Indices
