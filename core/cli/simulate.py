@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import sys
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import UsageError
 from .console import Console, Device, aligned, speaking, stopping_between_steps
 from .learning import parse_parameters
 from .setup import split_names
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 _DATA = "The dataset and how it is split"
 _RUNS = "What is compared"
 _BY_EXPERIMENT = "the experiment's"
-OutFolder = Annotated[Path, typer.Option(help="The folder for the results; those in it are gone on with.")]
+OutFolder = Annotated[Path, typer.Option(help="The folder for the results; results already there are continued.")]
 
 
 @speaking
@@ -39,8 +41,8 @@ def simulate(
     experiment: Annotated[
         str | None,
         typer.Option(
-            help="A named experiment, of which the options below change what they say: paper1, paper2, "
-            "paper2-finetuned, cold-start, query-functions, learners, budget or stopping.",
+            help="A named experiment; the options below override its settings: paper1, paper2, paper2-finetuned, "
+            "cold-start, query-functions, learners, budget or stopping.",
             show_default="each --strategy with each --learner",
         ),
     ] = None,
@@ -64,11 +66,20 @@ def simulate(
         bool, typer.Option("--skip-bad", help="Leave out images that cannot be read.", rich_help_panel=_DATA)
     ] = False,
     holdout: Annotated[
-        float, typer.Option(help="Share of the tiles to test on, if there is no test set.", rich_help_panel=_DATA)
-    ] = 0.2,
+        float | None,
+        typer.Option(
+            help="Share of the tiles to test on, if there is no test set.", show_default="0.2", rich_help_panel=_DATA
+        ),
+    ] = None,
     split_seed: Annotated[
-        int, typer.Option(min=0, help="Which tiles test and which validate.", rich_help_panel=_DATA)
-    ] = 0,
+        int | None,
+        typer.Option(
+            min=0,
+            help="Seed of the split into test tiles and pool, if there is no test set.",
+            show_default="0",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
     validation: Annotated[
         int | None,
         typer.Option(
@@ -173,9 +184,7 @@ def simulate(
     goal: Annotated[
         float | None,
         typer.Option(
-            min=0.0,
-            max=1.0,
-            help="The score to which labels are counted.",
+            help="The score to which labels are counted, between 0 and 1.",
             show_default=f"0.9, or {_BY_EXPERIMENT}",
             rich_help_panel=_RUNS,
         ),
@@ -194,10 +203,13 @@ def simulate(
     and report.md.
     """
     from ..devices import choose_device
+    from ..project.stopping import check_goal
     from ..simulation.asked import make_learners, parse_numbers, parse_seeds, variants_of
     from ..simulation.conduct import Source, conduct
     from ..simulation.experiments import EXPERIMENTS
+    from ..simulation.results import plan_key
 
+    _check_split(test, {"--holdout": holdout, "--split-seed": split_seed})
     changes = {
         "seeds": None if seeds is None else parse_seeds(seeds),
         "strategies": tuple(strategy or ()) or None,
@@ -208,7 +220,7 @@ def simulate(
         "initial_by": initial_by,
         "variants": None if unbalanced is None else variants_of(unbalanced),
         "validation": validation,
-        "goal": goal,
+        "goal": None if goal is None else check_goal(goal),
         "stop_at_goal": stop_at_goal or None,
     }
     source = Source(
@@ -219,8 +231,8 @@ def simulate(
         split_names(bands),
         skip_bad,
         root,
-        holdout,
-        split_seed,
+        0.2 if holdout is None else holdout,
+        split_seed or 0,
         tuple(encoder or ()),
     )
     with console.working("Simulating") as bar, stopping_between_steps(bar) as monitor:
@@ -239,7 +251,8 @@ def simulate(
     for line in _table(series, done.setting.goal):
         console.say(line)
     console.say(f"Every round is in {out / 'rounds.csv'}, the report in {done.report.html}.")
-    console.result({"out": out, "runs": len(done.plans), **vars(done.report), "series": series})
+    runs = len({plan_key(plan) for plan in done.plans})
+    console.result({"out": out, "runs": runs, **vars(done.report), "series": series})
 
 
 @speaking
@@ -247,12 +260,31 @@ def report(
     console: Console,
     folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Results of `quadrat simulate`.")],
     out: Annotated[Path, typer.Option(help="The folder for report.html, report.md and figures.")],
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            help="The query function that the others are compared with, as the report names it.",
+            show_default="the experiment's, random and the default one",
+        ),
+    ] = None,
+    start: Annotated[
+        float | None,
+        typer.Option(
+            "--from",
+            help="The number of labels from which mean scores are compared.",
+            show_default="the first that all runs have",
+        ),
+    ] = None,
+    end: Annotated[
+        float | None,
+        typer.Option("--to", help="The number of labels up to which.", show_default="the last that all runs have"),
+    ] = None,
 ) -> None:
     """Write the report of one or several folders of results again, as one page."""
-    from ..simulation.report import write_report
+    from ..simulation.report import Asked, write_report
 
     with console.working("Writing the report") as bar, stopping_between_steps(bar) as monitor:
-        written = write_report(folders, out, monitor)
+        written = write_report(folders, out, monitor, asked=Asked(baseline, start, end))
     console.say(f"The report is {written.html}.")
     console.result(vars(written))
 
@@ -262,42 +294,84 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _series(results: Sequence[RoundResult], goal: float | None) -> list[dict[str, Any]]:
-    """What came of each series: labels to the goal, and the score in the end, mean and spread over its runs."""
-    from ..simulation.evidence import curves, labels_to
+def _check_split(test: Path | None, drawn: Mapping[str, float | None]) -> None:
+    """Refuse what says how test tiles are drawn, by option, where they are named: it would be of no account.
 
-    reached = {} if goal is None else {item.series: item.summary for item in labels_to(results, goal)}
+    Raises:
+        UsageError: both were given.
+    """
+    for option, value in drawn.items():
+        if test is not None and value is not None:
+            raise UsageError(
+                f"{option} says how test tiles are drawn, and --test names those that there are.",
+                hint=f"Leave out {option} or --test.",
+            )
+
+
+def _series(results: Sequence[RoundResult], goal: float | None) -> list[dict[str, Any]]:
+    """What came of each series: the score in the end, mean and spread over its runs, and the labels to the goal.
+
+    labels_to_goal is the mean, if all runs reach the goal; else None, and labels_to_goal_above says what every run that
+    does not reach it is known to take more than. runs_to_goal: how many reach it; runs_to_goal_at_once: how many of
+    these with their first labels, so that fewer may have done.
+    """
+    from ..simulation.evidence import curves, labels_to
+    from ..simulation.series import runs_of
+
+    reached = {} if goal is None else {item.series: item for item in labels_to(results, goal)}
+    runs = runs_of(results)
     found = []
     for curve in curves(results):
-        row: dict[str, Any] = dict(vars(curve.series))
-        if goal is not None:
-            row["labels_to_goal"] = reached[curve.series]
+        row: dict[str, Any] = {**vars(curve.series), "runs": len(runs[curve.series])}
         if curve.labels.size:
-            row |= {"labels": int(curve.labels[-1]), "runs": int(curve.count[-1])}
-            row |= {"score": float(curve.mean[-1]), "spread": float(curve.spread[-1])}
+            row |= {"labels": int(curve.labels[-1]), "score": float(curve.mean[-1]), "spread": float(curve.spread[-1])}
+            row["runs_ended_before"] = int(curve.ended[-1])
+        if goal is not None:
+            item = reached[curve.series]
+            all_reach = len(item.reached) == len(item.runs)
+            row["labels_to_goal"] = item.mean if all_reach else None
+            row["labels_to_goal_above"] = None if all_reach else item.last_labels
+            row |= {"runs_to_goal": len(item.reached), "runs_to_goal_at_once": item.at_once}
         found.append(row)
     return sorted(found, key=lambda row: -row.get("score", 0.0))
 
 
 def _table(series: Sequence[Mapping[str, Any]], goal: float | None) -> list[str]:
-    """The same as text."""
-    heads = ["query function", "learner", "pool", "budget", "labels", "score", "runs"]
-    lines = [
-        [
-            str(row["strategy"]),
-            str(row["learner"]),
-            str(row["group"]),
-            str(row["budget"]),
-            str(row.get("labels", "")),
-            f"{row['score']:.3f} ±{row['spread']:.3f}" if "score" in row else "nothing learnt",
-            str(row.get("runs", "")),
-        ]
-        for row in series
-    ]
+    """The same as text; the pool has a column where there are several kinds."""
+    columns: dict[str, list[str]] = {
+        "query function": [row["strategy"] for row in series],
+        "learner": [row["learner"] for row in series],
+        "pool": ["whole" if row["group"] == "balanced" else row["group"] for row in series],
+        "budget": [str(row["budget"]) for row in series],
+        "labels": [str(row.get("labels", "")) for row in series],
+        "score": [_score_words(row) for row in series],
+        "runs": [str(row["runs"]) for row in series],
+    }
+    if len(set(columns["pool"])) < 2:
+        del columns["pool"]
     if goal is not None:
-        heads.append(f"labels to {goal:g}")
-        lines = [[*line, row["labels_to_goal"]] for line, row in zip(lines, series, strict=True)]
-    return aligned(heads, lines)
+        columns[f"labels to {goal:g}"] = [_goal_words(row) for row in series]
+    lines = aligned(list(columns), list(zip(*columns.values(), strict=True)))
+    if any(row.get("runs_ended_before") for row in series):
+        lines.append("Runs that ended with fewer labels count with their last score.")
+    return lines
+
+
+def _score_words(row: Mapping[str, Any]) -> str:
+    if "score" not in row:
+        return "nothing learnt"
+    spread = "–" if math.isnan(row["spread"]) else f"{row['spread']:.3f}"
+    return f"{row['score']:.3f} ±{spread}"
+
+
+def _goal_words(row: Mapping[str, Any]) -> str:
+    """``128``, ``3 of 5``, or ``> 512``; and how many had it with their first labels."""
+    if row["labels_to_goal"] is not None:
+        at_once = row["runs_to_goal_at_once"]
+        return f"{row['labels_to_goal']:.0f}" + (f" ({at_once} of {row['runs']} at once)" if at_once else "")
+    if row["runs_to_goal"]:
+        return f"{row['runs_to_goal']} of {row['runs']}"
+    return f"> {row['labels_to_goal_above']}"
 
 
 COMMANDS = {"simulate": simulate, "report": report}

@@ -76,7 +76,8 @@ def test_it_says_what_came_of_each_function_and_writes_a_report(home, undisturbe
     for row in undisturbed["series"]:
         assert (row["labels"], row["runs"]) == (12, 2)
         assert row["score"] > 0.5
-        assert row["labels_to_goal"]
+        assert (row["labels_to_goal"] is None) != (row["labels_to_goal_above"] is None)
+        assert 0 <= row["runs_to_goal_at_once"] <= row["runs_to_goal"] <= 2
     assert len(rounds(home / "undisturbed")) == 2 * 2 * 2
     assert (home / undisturbed["html"]).read_text(encoding="utf-8").count("<svg") > 0
     assert (home / undisturbed["markdown"]).is_file()
@@ -84,6 +85,21 @@ def test_it_says_what_came_of_each_function_and_writes_a_report(home, undisturbe
     assert "query function" in said
     assert "labels to 0.9" in said
     assert "report.html" in said
+    assert "pool" not in said.splitlines()[0]
+
+
+def test_a_run_that_was_asked_for_twice_counts_once_and_a_single_one_has_no_spread(home):
+    alone = [*ENCODER, "--budget", "6,6", "--rounds", "1", "--seeds", "1", *QUICK, "--strategy", "random"]
+    found = run_json(home, "simulate", "images", "--out", "twice", *alone)
+    assert found["runs"] == 2
+    assert [(row["runs"], row["spread"]) for row in found["series"]] == [(1, None), (1, None)]
+
+
+def test_kinds_of_pools_are_told_apart_and_runs_that_stopped_keep_their_score(home, here):
+    said = here("simulate", "images", "--out", "pools", *SMALL, "--unbalanced", "1", "--goal", "0.3", "--stop-at-goal")
+    assert "whole" in said
+    assert "unbalanced" in said
+    assert "at once)" in said
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs fork")
@@ -119,7 +135,7 @@ def test_its_processes_end_with_it(home):
     ("changed", "says"),
     [
         ([*SMALL, "--split-seed", "1"], "another split"),
-        ([*SMALL, "--validation", "7"], "another split"),
+        ([*SMALL, "--validation", "7"], "--validation"),
         (["--encoder", "quadrat-rgb", *SMALL[2:]], "another encoder"),
     ],
 )
@@ -141,6 +157,10 @@ def test_results_of_something_else_are_not_mixed_in(home, here, changed, says):
         (["images", "--experiment", "paper2"], 2, "multi-label"),
         (["images", "--seeds", "a"], 2, "seeds"),
         (["images", "--learner", "linear", "-l", "worth=3"], 2, "worth"),
+        (["images", "--goal", "0"], 2, "goal of 0"),
+        (["images", "--goal", "1"], 2, "goal of 1"),
+        (["images", "--test", "images", "--holdout", "0.2"], 2, "--holdout"),
+        (["images", "--test", "images", "--split-seed", "0"], 2, "--split-seed"),
         (["nowhere"], 1, "nowhere"),
     ],
 )
@@ -158,9 +178,7 @@ def test_what_cannot_be_done_is_said_at_once(home, here, arguments, status, says
     ],
 )
 def test_what_is_not_known_is_said_before_images_are_looked_at(home, here, arguments, says):
-    assert says in here(
-        "simulate", "nowhere", "--out", "unknown", *arguments, status=1 if "--encoder" in arguments[0] else 2
-    )
+    assert says in here("simulate", "nowhere", "--out", "unknown", *arguments, status=2)
 
 
 def test_what_cannot_be_done_is_said_before_tiles_are_embedded(home, here):
@@ -231,6 +249,10 @@ def test_the_report_is_made_again_from_the_files(home, undisturbed, here):
     said = here("report", "undisturbed", "--out", "again")
     assert "report.html" in said
     assert (home / "again" / "report.html").read_bytes() == (home / undisturbed["html"]).read_bytes()
+    here("report", "undisturbed", "--out", "margin", "--baseline", "margin", "--from", "6", "--to", "12")
+    page = (home / "margin" / "report.html").read_text(encoding="utf-8")
+    assert "the baseline is margin and mean scores are taken from 6 to 12 labels" in page
+    assert "margni" in here("report", "undisturbed", "--out", "margin", "--baseline", "margni", status=2)
     assert "quadrat simulate" in here("report", "images", "--out", "nothing", status=2)
 
 
