@@ -86,7 +86,10 @@ class MeanScore:
 
 @dataclass(frozen=True)
 class LabelsTo:
-    """The labels to a score. A run that never has it counts as its last labels and one budget: too few, if anything."""
+    """The labels to a score. A run that never has it counts as its last labels and one budget: too few, if anything.
+
+    One that has it with its first labels counts as these: too many, if anything.
+    """
 
     goal: float
     score: str = "score"

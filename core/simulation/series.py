@@ -1,8 +1,9 @@
 """Rounds put in order: a *run* is what one seed led to, a *series* the runs that differ by chance alone.
 
-The seed is chance, and so is which of the unbalanced pools it was: the variants ``unbalanced-K`` belong together. The
-learning curve of a run goes through its rounds and is linear between them; rounds after which nothing could be learnt
-yet have no score and are not part of it.
+The seed is chance, and so is what each of the unbalanced pools lost: the variants ``unbalanced-K`` belong together.
+Runs of one seed on several of them are not independent, see :mod:`.evidence`. The learning curve of a run goes through
+its rounds and is linear between them; rounds after which nothing could be learnt yet have no score and are not part of
+it.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ Numbers = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Series:
-    """What runs have in common. group: ``balanced`` or ``unbalanced``. The other fields are a round's."""
+    """What runs have in common. group: ``balanced`` (the whole pool) or ``unbalanced``. The others are a round's."""
 
     dataset: str
     encoder: str
