@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from quadrat.core.errors import UsageError
@@ -111,7 +111,6 @@ def test_a_split_that_leaves_a_part_empty_is_refused(options, said):
         split(dataset(10), **options)
 
 
-@settings(deadline=None)
 @given(
     counts=st.lists(st.integers(0, 60), min_size=2, max_size=8),
     variant=st.integers(1, 50),
