@@ -82,6 +82,13 @@ def test_the_baseline_and_the_labels_that_were_asked_for_are_used_and_named(tmp_
     assert "As asked for" not in said(tmp_path)["Summary"]
 
 
+def test_lines_for_which_the_baseline_that_was_asked_for_was_not_run_are_named(tmp_path):
+    plans = [*plans_for(("random", "mcfps"), rounds=3), *plans_for(("random",), learners=(Choice("hidden"),), rounds=3)]
+    results_in(tmp_path, dataset_of("single"), plans)
+    pairs = said(tmp_path, baseline="mcfps")["Compared in pairs"]
+    assert "Not compared, because mcfps was not run in the same way: random (hidden)." in pairs
+
+
 @pytest.mark.parametrize(
     ("asked", "says"),
     [

@@ -251,3 +251,10 @@ def _left_out(material: Material) -> Iterator[Paragraph]:
         name = namer(material.lines)
         named = listed(sorted({name(replace(series, group="")) for series in missing}))
         yield Paragraph(f"Not compared, because runs are missing or had no score: {named}.")
+    baseline = material.asked.baseline
+    alone = [line for line in material.lines if baseline and replace(line, strategy=baseline) not in material.lines]
+    if alone:
+        name = namer(material.lines)
+        yield Paragraph(
+            f"Not compared, because {baseline} was not run in the same way: {listed(sorted(map(name, alone)))}."
+        )

@@ -136,10 +136,17 @@ class Material:
         start = span[0] if self.asked.start is None else self.asked.start
         end = span[1] if self.asked.end is None else self.asked.end
         if not span[0] <= start < end <= span[1]:
+            shared = (
+                f"All runs that are compared have scores from {span[0]:g} to {span[1]:g} labels: choose --from and "
+            )
+            alone = (
+                f"All runs that are compared have a score with {span[0]:g} labels only; without --stop-at-goal they "
+            )
             raise UsageError(
                 f"Mean scores from {start:g} to {end:g} labels cannot be compared on {self.dataset}.",
-                hint=f"All runs that are compared have scores from {span[0]:g} to {span[1]:g} labels: choose --from "
-                "and --to between these, the first below the second.",
+                hint=f"{shared}--to between these, the first below the second."
+                if span[0] < span[1]
+                else f"{alone}may have more.",
             )
         return MeanScore(start, end)
 
