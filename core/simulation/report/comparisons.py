@@ -254,7 +254,5 @@ def _left_out(material: Material) -> Iterator[Paragraph]:
     baseline = material.asked.baseline
     alone = [line for line in material.lines if baseline and replace(line, strategy=baseline) not in material.lines]
     if alone:
-        name = namer(material.lines)
-        yield Paragraph(
-            f"Not compared, because {baseline} was not run in the same way: {listed(sorted(map(name, alone)))}."
-        )
+        named = listed(sorted(map(namer(material.lines), alone)))
+        yield Paragraph(f"Not compared, because {baseline} was not run in the same way: {named}.")

@@ -136,17 +136,9 @@ class Material:
         start = span[0] if self.asked.start is None else self.asked.start
         end = span[1] if self.asked.end is None else self.asked.end
         if not span[0] <= start < end <= span[1]:
-            shared = (
-                f"All runs that are compared have scores from {span[0]:g} to {span[1]:g} labels: choose --from and "
-            )
-            alone = (
-                f"All runs that are compared have a score with {span[0]:g} labels only; without --stop-at-goal they "
-            )
             raise UsageError(
                 f"Mean scores from {start:g} to {end:g} labels cannot be compared on {self.dataset}.",
-                hint=f"{shared}--to between these, the first below the second."
-                if span[0] < span[1]
-                else f"{alone}may have more.",
+                hint=_span_hint(*span),
             )
         return MeanScore(start, end)
 
@@ -163,6 +155,16 @@ class Material:
     def file(self, name: str) -> str:
         """The name of a picture's file, which no other folder of the report has."""
         return f"part{self.number}-{name}"
+
+
+def _span_hint(first: float, last: float) -> str:
+    """What to ask for where all runs have scores from the first to the last number of labels."""
+    if first == last:
+        return f"All runs have a score with {first:g} labels only; let them go on after the goal to compare more."
+    return (
+        f"All runs that are compared have scores from {first:g} to {last:g} labels: choose --from and --to between "
+        "these, the first below the second."
+    )
 
 
 def read_material(folder: Path, number: int = 1, asked: Asked = AS_USUAL) -> Material:
