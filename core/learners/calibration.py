@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
+from torch.nn import functional
 
 from ..catalogue import Mode
 from ..kernels import Floats, Indices, finite_rows
@@ -48,12 +49,16 @@ class HeldOut(NamedTuple):
         """The same, with the logits divided by a temperature."""
         return HeldOut(self.logits / np.float32(temperature), self.targets)
 
-    def log_likelihood(self, mode: Mode) -> float:
-        """The mean log probability (natural) of what is true, above 0 never: higher is better."""
+    def log_likelihoods(self, mode: Mode) -> NDArray[np.float64]:
+        """The log probability (n,) (natural) of what is true of each label: higher is better, above 0 never.
+
+        In multi mode it is the mean over the classes.
+        """
         scores, truth = torch.from_numpy(self.logits).double(), torch.from_numpy(np.asarray(self.targets))
         if mode == "single":
-            return -float(torch.nn.functional.cross_entropy(scores, truth.long()))
-        return -float(torch.nn.functional.binary_cross_entropy_with_logits(scores, truth.double()))
+            return np.asarray(-functional.cross_entropy(scores, truth.long(), reduction="none"))
+        losses = functional.binary_cross_entropy_with_logits(scores, truth.double(), reduction="none")
+        return np.asarray(-losses.mean(dim=1))
 
 
 def predict_held_out(learn: Learn, task: Task, run: Run, folds: int = 5) -> HeldOut:
@@ -115,7 +120,7 @@ def best_temperature(logits: Floats, targets: NDArray[Any], mode: Mode) -> float
         scaled = scores / np.exp(log_temperature)
         if mode == "single":
             return float(-(wanted * scaled.log_softmax(dim=1)).sum(dim=1).mean())
-        return float(torch.nn.functional.binary_cross_entropy_with_logits(scaled, wanted))
+        return float(functional.binary_cross_entropy_with_logits(scaled, wanted))
 
     found = minimize_scalar(likelihood, bounds=(np.log(_LEAST), np.log(_MOST)), method="bounded")
     return float(np.exp(found.x))

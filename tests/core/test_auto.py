@@ -62,6 +62,19 @@ def test_its_probabilities_are_the_chosen_ones_made_honest():
     assert loss < of_plain
 
 
+def test_the_other_learner_has_to_be_clearly_better():
+    """Tiles that are half clouds, half noise: where the lead is within its error, the plain learner stays."""
+    leads = []
+    for seed in range(8):
+        task, _ = archive(True, labelled=24, seed=seed)
+        half = task.embeddings + np.random.default_rng(seed).normal(0, 2.0, task.embeddings.shape).astype(np.float32)
+        _, said = fit_and_listen(replace(task, embeddings=half))
+        lead, error = (float(part) for part in said[0].rstrip(".").rpartition(" of ")[2].split(" ± "))
+        assert said[0].startswith("semi_supervised" if lead > error else "linear")
+        leads.append(lead / error)
+    assert any(0.0 < lead < 1.0 for lead in leads)
+
+
 def test_with_too_few_labels_to_choose_by_it_is_the_linear_one():
     task, _ = archive(True, labelled=9)
     head, said = fit_and_listen(task)
