@@ -6,7 +6,7 @@ This is where the parts of the package meet; the command line says what is wante
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,8 @@ def conduct(
         name, studies = (None, ()) if experiment is None else (experiment.name, experiment.studies)
         agreed = {"experiment": name, "goal": setting.goal}
         check_agreed(out, {**agreed_by(plans), **agreed})
+        if dataset.test is not None and (source.share, source.seed) != (Source.share, Source.seed):
+            monitor.warn(f"{dataset.name} has a test set of its own: --holdout and --split-seed are of no account.")
         parted = split(dataset, share=source.share, seed=source.seed)
         check_split(dataset, parted, monitor)
         _check_plans(dataset, parted, plans)
@@ -178,15 +180,7 @@ def _study(studies: Sequence[Study], material: Material, monitor: Monitor) -> No
     for number, study in enumerate(studies):
         part = monitor.part(number / len(studies), (number + 1) / len(studies))
         try:
-            study.run(
-                material.dataset,
-                material.vectors,
-                material.split,
-                material.folder,
-                encoders=material.encoders,
-                device=material.device,
-                monitor=part,
-            )
+            study.run(replace(material, monitor=part))
         except Cancelled:
             raise
         except QuadratError as error:

@@ -219,7 +219,7 @@ def test_published_figures_name_experiments_and_query_functions_that_there_are()
 
 def found_out(study: Study, dataset: Dataset, vectors: Vectors, split: Split, folder: Path, **others: Any) -> Findings:
     """What a study finds in these."""
-    return study.find_out(Material(dataset, vectors, split, folder, **others))
+    return study.run(Material(dataset, vectors, split, folder, **others))
 
 
 def said(findings: Findings) -> str:

@@ -17,7 +17,7 @@ AUTO = Choice("auto")
 SEMI_SUPERVISED = Choice("semi_supervised")
 BEGINNERS = ("random", "kmeans", "typiclust", "max_herding", "prob_cover", "osal")
 """Query functions that can choose without any label. ``fps`` needs one: asked for none, the cold start chooses."""
-LEARNERS = (
+COMPARED = (
     LINEAR,
     AUTO,
     SEMI_SUPERVISED,
@@ -36,7 +36,7 @@ def _ask(setting: Setting) -> list[Plan]:
 
 
 def _learn(setting: Setting) -> list[Plan]:
-    return list(setting.plans(setting.pairs(("random", default_strategy(setting.mode)), LEARNERS)))
+    return list(setting.plans(setting.pairs(("random", default_strategy(setting.mode)), COMPARED)))
 
 
 def _spend(setting: Setting) -> list[Plan]:
@@ -53,7 +53,7 @@ EXPERIMENTS = (
     Experiment(
         "cold-start",
         "How to begin",
-        "The first 40 and 64 labels by every query function that needs none before them.",
+        "The first labels by every query function that needs none before them.",
         _begin,
         replace(_SETTING, seeds=tuple(range(10)), budgets=(40, 64), rounds=1),
         baseline={"strategy": "random"},
@@ -77,7 +77,7 @@ EXPERIMENTS = (
     Experiment(
         "budget",
         "How many tiles a round",
-        "512 labels in rounds of 16, 32, 64 and 128.",
+        "The same number of labels in small and in large rounds.",
         _spend,
         replace(_SETTING, budgets=(16, 32, 64, 128)),
         baseline={"budget": 64},
@@ -85,7 +85,7 @@ EXPERIMENTS = (
     Experiment(
         "stopping",
         "When to stop",
-        "Twelve rounds with a validation sample: how often the suggestion to stop is right, and what it saves.",
+        "Rounds with a validation sample: how often the suggestion to stop is right, and what it saves.",
         _stop,
         replace(_SETTING, rounds=12, validation=250),
         baseline={"strategy": "random"},

@@ -4,8 +4,12 @@ As published: 64 tiles a round, 8 rounds, 90 % to reach, the pool balanced and i
 lost a random share of its tiles. Beside the functions of the paper stand all others that can do it. Unlike the paper's,
 the pool holds no test tile.
 
-``mcfps:paper`` has the learner that it was published with, every other function the default, so that curves differ by
-the function alone. To see what the learner is worth, name one for all: ``--learner linear:paper``.
+``mcfps:paper`` has the learner that it was published with, every other function the linear one, so that curves differ
+by the function alone. To see what the learner is worth, name one for all: ``--learner linear:paper``.
+
+As published, no tile has a label before the first round. Functions that need labels leave that round to the cold start,
+and the others choose it themselves, so a difference from random holds that of the beginning, too. With ``--initial 64``
+all begin with the same random tiles.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import hashlib
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -94,7 +94,7 @@ class Study:
     uses_encoders: bool = False
     modes: tuple[Mode, ...] = ("single", "multi")
 
-    def find_out(self, material: Material) -> Findings:
+    def run(self, material: Material) -> Findings:
         """Find it out, or read what was found out from the same things before.
 
         Args:
@@ -119,21 +119,6 @@ class Study:
             found = self.make(material)
             _write(material.folder, self.name, key, found)
         return found
-
-    def run(
-        self,
-        dataset: Dataset,
-        vectors: Vectors,
-        split: Split,
-        folder: Path,
-        *,
-        encoders: Sequence[str] = (),
-        seed: int = 0,
-        device: Device = "cpu",
-        monitor: Monitor = SILENT,
-    ) -> Findings:
-        """As :meth:`find_out`, for a caller that has the parts of a material and not the material."""
-        return self.find_out(Material(dataset, vectors, split, folder, tuple(encoders), seed, device, monitor))
 
     def _key(self, material: Material) -> str:
         rows = np.concatenate([material.split.pool, [-1], material.split.test]).astype(np.int64)
