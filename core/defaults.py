@@ -4,7 +4,7 @@ Which query function is best depends on the label mode, and so does the learner.
 
 With one class a tile, doubtful tiles are asked about, but not many alike in a round. That was as good as anything else
 on every set of embeddings, where each of the others fell behind on one. Stretching labels over tiles that look alike
-gains eight points on an archive of pure patches and loses four on a landscape of mixed ones, so the labels choose.
+gains points on an archive of pure patches and loses as many on a landscape of mixed ones, so the labels choose.
 
 With several classes a tile, the function that covers uncertain tiles is ahead, and with it the plain learner.
 """
