@@ -34,7 +34,7 @@ def single(tmp_path_factory):
     )
     parts = results_in(folder, dataset, plans, experiment="paper1", goal=0.85)
     for study in (PROJECTION, ONE_SHOT):
-        study.find_out(Material(dataset, vectors_of(dataset), parts, folder))
+        study.run(Material(dataset, vectors_of(dataset), parts, folder))
     encoder_shares(folder)
     return folder
 
