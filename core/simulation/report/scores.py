@@ -10,7 +10,7 @@ import numpy as np
 from ..evidence import Curve, Series, curves
 from .document import Paragraph, Section, Table
 from .material import Material, namer, ranked
-from .wording import MULTI_SCORES, NOTHING, SCORES, capital, listed, mean_and_spread, whole
+from .wording import MULTI_SCORES, NOTHING, SCORES, capital, in_percent, listed, mean_and_spread, whole
 
 _MOST_COLUMNS = 8
 ENDED = "A run that ended sooner, at the goal or with its pool, counts with its last score from there on."
@@ -38,7 +38,7 @@ def _table(material: Material, group: str, budget: int, several: bool) -> Table 
     words = listed([word for word in (material.pool(group), f"{budget} tiles a round" if several else "") if word])
     ended = f" {ENDED}" if any(curve.ended.any() for curve in known.values()) else ""
     return Table(
-        f"{capital(material.score)} on the test tiles by labelled tiles{f', {words}' if words else ''}: "
+        f"{capital(material.score)} in % on the test tiles by labelled tiles{f', {words}' if words else ''}: "
         f"mean ± standard deviation over the runs.{ended}",
         ("line", *map(whole, columns)),
         "l" + "r" * len(columns),
@@ -56,7 +56,7 @@ def _cells(curve: Curve, columns: Sequence[float]) -> list[str]:
     """Of a line that was not scored at some number of labels, nothing is said there."""
     places = {float(labels): place for place, labels in enumerate(curve.labels)}
     return [
-        mean_and_spread(curve.mean[places[labels]], curve.spread[places[labels]]) if labels in places else NOTHING
+        in_percent(curve.mean[places[labels]], curve.spread[places[labels]]) if labels in places else NOTHING
         for labels in columns
     ]
 
