@@ -8,13 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
 
 from . import models
-from .architectures import file_sha256
 from .errors import LearningError
 from .kernels import Device, Floats
 from .kernels.memory import sparing
@@ -195,15 +193,10 @@ def _key(pool: LabelledPool, choice: Choice, seed: int, losses: bool) -> str:
     """Everything a fitted learner depends on, as a hash."""
     seen = pool.eligible if LEARNERS.find(choice.name).uses_unlabelled else pool.eligible[:0]
     unlabelled = hashlib.sha256(np.ascontiguousarray(seen).tobytes()).hexdigest()
-    weights = choice.settings().get("weights")  # another file under the same name is another start
-    start = _hash_of(Path(weights).expanduser()) if weights else ""
-    facts = json.dumps([pool.labels_key, unlabelled, choice.family, start, seed, losses, pool.mode], sort_keys=True)
+    facts = json.dumps(
+        [pool.labels_key, unlabelled, choice.family, choice.weights_hash, seed, losses, pool.mode], sort_keys=True
+    )
     return hashlib.sha256(facts.encode()).hexdigest()
-
-
-def _hash_of(weights: Path) -> str:
-    """The hash of a file; nothing if it is not there, which the learner will complain of."""
-    return file_sha256(weights) if weights.is_file() else ""
 
 
 def _files(project: Project) -> ModelFiles:

@@ -11,6 +11,13 @@ from numpy.typing import NDArray
 MULTI_THRESHOLD = 0.5
 
 
+def seen_classes(targets: NDArray[Any], n_classes: int) -> NDArray[np.bool_]:
+    """Which classes (C,) have at least one label, by targets (L,) of positions or (L, C) of 0 and 1."""
+    if targets.ndim == 1:
+        return np.isin(np.arange(n_classes), targets)
+    return np.asarray(targets.any(axis=0))
+
+
 def decide(probabilities: NDArray[Any], mode: str, seen: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
     """Which classes each row of ``probabilities`` (N, C) is said to have, (N, C): what a map shows, and what is scored.
 

@@ -10,8 +10,10 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from .architectures import file_sha256
 from .catalogue import Mode
 from .kernels import Device, Floats, Indices, Rows
 from .kernels.memory import sparing
@@ -36,6 +38,16 @@ class Choice:
             UsageError: no such learner, no such parameter, or a value that it cannot have.
         """
         return LEARNERS.settings(LEARNERS.find(self.name), self.parameters)
+
+    @property
+    def weights_hash(self) -> str:
+        """The hash of the weights file that training begins with: another one of the same name is another start.
+
+        Empty without one, and where it is not there, which the learner will complain of.
+        """
+        named = self.settings().get("weights")
+        weights = Path(named).expanduser() if named else None
+        return file_sha256(weights) if weights and weights.is_file() else ""
 
     @property
     def family(self) -> str:

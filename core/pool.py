@@ -15,6 +15,7 @@ import numpy as np
 
 from .catalogue import Mode, label_mode
 from .embedding import ENCODED_ROLES, Embeddings, load_embeddings
+from .metrics import seen_classes
 from .project.answers import CurrentAnswer, current_answers
 from .project.classes import LabelClass
 from .project.store import Project
@@ -55,9 +56,7 @@ class LabelledPool:
     @property
     def seen(self) -> np.ndarray:
         """Which classes have at least one labelled training tile, ``(C,)`` bool."""
-        if self.mode == "single":
-            return np.isin(np.arange(self.n_classes), self.training_targets)
-        return np.asarray(self.training_targets.sum(axis=0) > 0)
+        return seen_classes(self.training_targets, self.n_classes)
 
     @property
     def can_learn(self) -> bool:

@@ -25,7 +25,7 @@ from .replay import check_plan
 from .report import Report, write_report
 from .runs import alone, run_all
 from .sources import open_dataset
-from .splits import Split, check_split, set_apart, split, thinned
+from .splits import Split, check_split, parts_of, split
 from .vectors import embed_dataset
 
 
@@ -158,13 +158,11 @@ def _opened(source: Source, monitor: Monitor) -> Dataset:
 
 def _check_plans(dataset: Dataset, parted: Split, plans: Sequence[Plan]) -> None:
     """Refuse runs that cannot be made before tiles are embedded; which of these have no vector is not known yet."""
-    sizes: dict[tuple[str, int], int] = {}
+    sizes: dict[tuple[str, int, int], int] = {}
     for plan in plans:
-        key = plan.variant, plan.validation
-        if key not in sizes:
-            _, others = set_apart(parted.pool, plan.validation, plan.seed)
-            sizes[key] = len(thinned(dataset.targets, others, dataset.n_classes, plan.variant).rows)
-        check_plan(dataset, plan, sizes[key])
+        if plan.pool_key not in sizes:
+            sizes[plan.pool_key] = len(parts_of(dataset, parted, plan).pool)
+        check_plan(dataset, plan, sizes[plan.pool_key])
 
 
 def _embedded(dataset: Dataset, parted: Split, source: Source, out: Path, device: str, monitor: Monitor) -> Vectors:

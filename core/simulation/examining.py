@@ -42,7 +42,9 @@ class Examiner:
     seen: NDArray[np.bool_]
 
     def scores(self, rows: Indices, monitor: Monitor) -> dict[str, float]:
-        """All scores on some rows (n,), by name."""
+        """All scores on some rows (n,), by name; none of no rows."""
+        if not rows.size:
+            return {}
         return scores(self.predict(rows, monitor), self.dataset.targets[rows], self.dataset.mode, self.seen)
 
     def estimate(self, rows: Indices, monitor: Monitor) -> Estimate:

@@ -36,6 +36,11 @@ class Plan:
     validation: int = 0
     goal: float | None = None
 
+    @property
+    def pool_key(self) -> tuple[str, int, int]:
+        """What decides which tiles the run may ask; without a validation sample the seed does not."""
+        return self.variant, self.validation, self.seed if self.validation else 0
+
 
 @dataclass(frozen=True)
 class RoundResult:

@@ -72,7 +72,7 @@ def keep_record(
     old = read_record(folder) if (folder / RECORD).exists() else {}
     if old:
         _check_same(folder, old, new)
-        check_agreed(folder, agreed)
+        _check_agreed(folder, old, agreed)
     kept = {**new, **old, **agreed}
     kept["split"] = {**new["split"], **old.get("split", {}), **notes.get("split", {})}
     commands = [*old.get("commands", ()), *([notes["command"]] if notes.get("command") else [])]
@@ -103,9 +103,11 @@ def check_agreed(folder: Path, agreed: Mapping[str, Any]) -> None:
     Raises:
         UsageError: they were, or the record is damaged.
     """
-    if not (folder / RECORD).exists():
-        return
-    old = read_record(folder)
+    if (folder / RECORD).exists():
+        _check_agreed(folder, read_record(folder), agreed)
+
+
+def _check_agreed(folder: Path, old: Mapping[str, Any], agreed: Mapping[str, Any]) -> None:
     other = [name for name in _AGREED if name in old and name in agreed and old[name] != agreed[name]]
     if other:
         raise UsageError(

@@ -23,6 +23,7 @@ from ..errors import UsageError
 from ..kernels import Device, Floats, Indices, Rows, column_moments, finite_rows, sparing
 from ..learners.base import Arrays, Fitted, Keep, Run, Task, make_anew
 from ..learners.registry import LEARNERS, fit
+from ..metrics import seen_classes
 from ..models import Model, predictions, temperature_of
 from ..monitor import SILENT, Monitor
 from ..project.stopping import Checked, advise
@@ -33,7 +34,7 @@ from .dataset import Dataset, Targets, Vectors
 from .examining import Estimate, Examiner, decided
 from .plan import Plan, RoundResult
 from .results import learner_label, strategy_label
-from .splits import Split, set_apart, thinned
+from .splits import Parts, Split, parts_of
 
 _SCORES = ("accuracy", "macro_f1", "micro_f1", "mean_average_precision")
 
@@ -89,7 +90,7 @@ def turns(
         LearningError: the query function needs what the learner does not have.
         Cancelled: the caller asked to stop.
     """
-    parts = parts_of(dataset, vectors, split, plan)
+    parts = askable(dataset, vectors, split, plan)
     check_plan(dataset, plan, len(parts.pool))
     run = _Run(_ground(dataset, vectors, split, plan, parts, keep or remembering(), device, monitor))
     numbers = range(0 if plan.initial else 1, plan.rounds + 1)
@@ -101,23 +102,14 @@ def turns(
             return
 
 
-@dataclass(frozen=True)
-class Parts:
-    """Rows of the dataset in one run, ascending: ``pool`` (P,) may be asked, ``validation`` (V,) estimates."""
-
-    pool: Indices
-    validation: Indices
-
-
-def parts_of(dataset: Dataset, vectors: Vectors, split: Split, plan: Plan) -> Parts:
-    """What a run may ask, as far as its vectors are finite, and what it sets apart.
+def askable(dataset: Dataset, vectors: Vectors, split: Split, plan: Plan) -> Parts:
+    """The parts of a run, its pool as far as the vectors are finite.
 
     Raises:
-        UsageError: no such variant, or not for this label mode; a validation sample that leaves nothing to ask.
+        UsageError: as :func:`.splits.parts_of`.
     """
-    validation, others = set_apart(split.pool, plan.validation, plan.seed)
-    rows = thinned(dataset.targets, others, dataset.n_classes, plan.variant).rows
-    return Parts(rows[finite_rows(np.asarray(vectors.matrix[rows]))], validation)
+    parts = parts_of(dataset, split, plan)
+    return replace(parts, pool=parts.pool[finite_rows(np.asarray(vectors.matrix[parts.pool]))])
 
 
 def check_plan(dataset: Dataset, plan: Plan, pool_size: int) -> None:
@@ -317,7 +309,7 @@ class _Run:
     def _result(self, number: int, chosen_by: str, monitor: Monitor) -> RoundResult:
         """The row of the round; the times are filled in by the caller."""
         ground, plan = self.ground, self.ground.plan
-        seen = _classes_seen(self.known, ground.dataset.n_classes)
+        seen = seen_classes(self.known, ground.dataset.n_classes)
         tested: dict[str, float] = {}
         found, agreed = Estimate(len(ground.validation)), None
         if self.model is not None and self.thought is not None:
@@ -353,10 +345,3 @@ class _Run:
             train_seconds=0.0,
             learner_parameters=0 if self.model is None else self.model.fitted.trained,
         )
-
-
-def _classes_seen(targets: Targets, n_classes: int) -> NDArray[np.bool_]:
-    """Which classes (C,) have at least one label."""
-    if targets.ndim == 1:
-        return np.asarray(np.bincount(targets, minlength=n_classes) > 0)
-    return np.asarray(targets.any(axis=0))

@@ -21,11 +21,9 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from ..architectures import file_sha256
 from ..catalogue import as_typed
 from ..errors import UsageError
 from ..learners.registry import LEARNERS
-from ..paths import is_file
 from ..strategies.registry import STRATEGIES
 from .plan import COLUMNS, Plan, RoundResult
 
@@ -42,15 +40,14 @@ def plan_facts(plan: Plan) -> dict[str, Any]:
     Raises:
         UsageError: an unknown query function, learner or parameter.
     """
-    settings = plan.learner.settings()
     facts = {
         **vars(plan),
         "parameters": STRATEGIES.settings(STRATEGIES.find(plan.strategy), plan.parameters),
         "learner": plan.learner.name,
-        "learner_parameters": settings,
+        "learner_parameters": plan.learner.settings(),
     }
-    if settings.get("weights") and is_file(settings["weights"]):  # another file of the same name makes another run
-        facts["weights_sha256"] = file_sha256(Path(settings["weights"]).expanduser())
+    if begun_with := plan.learner.weights_hash:
+        facts["weights_sha256"] = begun_with
     return facts
 
 

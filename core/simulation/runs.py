@@ -30,7 +30,7 @@ from ..monitor import SILENT, Monitor
 from .dataset import Dataset, Vectors
 from .plan import Plan, RoundResult
 from .record import keep_record
-from .replay import check_plan, parts_of, remembering, replay
+from .replay import askable, check_plan, remembering, replay
 from .results import join_runs, learner_label, run_file, strategy_label, write_run
 from .shared import Keeper, MappedTiles, MappedVectors, keeper_of, map_tiles, map_vectors
 from .splits import Split
@@ -77,15 +77,15 @@ def run_all(
         raise UsageError(f"{workers} processes do no work.", hint="Use 1 or more (--workers).")
     pools: dict[tuple[str, int, int], Indices] = {}
     for plan in plans:
-        if _pool_of(plan) not in pools:
-            pools[_pool_of(plan)] = parts_of(dataset, vectors, split, plan).pool
-        check_plan(dataset, plan, len(pools[_pool_of(plan)]))
+        if plan.pool_key not in pools:
+            pools[plan.pool_key] = askable(dataset, vectors, split, plan).pool
+        check_plan(dataset, plan, len(pools[plan.pool_key]))
     with alone(folder):
         for remark in keep_record(folder, dataset, vectors, split, plans, str(device), notes or {}):
             monitor.warn(remark)
         files = {run_file(folder, plan): plan for plan in plans}
         jobs = [
-            _Job(plan, file, keeper_of(folder / KEPT, vectors, pools[_pool_of(plan)]))
+            _Job(plan, file, keeper_of(folder / KEPT, vectors, pools[plan.pool_key]))
             for file, plan in files.items()
             if not file.exists()
         ]
@@ -100,11 +100,6 @@ def run_all(
         finally:
             results = join_runs(folder)
     return results
-
-
-def _pool_of(plan: Plan) -> tuple[str, int, int]:
-    """What decides which tiles a run may ask; without a validation sample the seed does not."""
-    return plan.variant, plan.validation, plan.seed if plan.validation else 0
 
 
 @dataclass(frozen=True)

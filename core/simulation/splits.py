@@ -19,7 +19,7 @@ from ..kernels import Indices
 from ..monitor import SILENT, Monitor
 from ..splits import held_out
 from .dataset import Dataset, Targets
-from .plan import BALANCED
+from .plan import BALANCED, Plan
 
 MOST_REMOVED = 0.8
 """The largest share of a class that an unbalanced variant removes (paper 1)."""
@@ -38,6 +38,14 @@ class Split:
 
     pool: Indices
     test: Indices
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Rows of the dataset in one run, ascending: ``pool`` (P,) may be asked, ``validation`` (V,) estimates."""
+
+    pool: Indices
+    validation: Indices
 
 
 @dataclass(frozen=True)
@@ -84,6 +92,16 @@ def set_apart(pool: Indices, validation: int, seed: int) -> tuple[Indices, Indic
         )
     shuffled = np.random.default_rng([seed, _VALIDATION_STREAM]).permutation(pool)
     return np.sort(shuffled[:validation]), np.sort(shuffled[validation:])
+
+
+def parts_of(dataset: Dataset, split: Split, plan: Plan) -> Parts:
+    """What a run may ask, whatever its vectors are, and what it sets apart.
+
+    Raises:
+        UsageError: no such variant, or not for this label mode; a validation sample that leaves nothing to ask.
+    """
+    validation, others = set_apart(split.pool, plan.validation, plan.seed)
+    return Parts(thinned(dataset.targets, others, dataset.n_classes, plan.variant).rows, validation)
 
 
 def check_split(dataset: Dataset, parted: Split, monitor: Monitor = SILENT) -> None:

@@ -18,13 +18,8 @@ from .series import Run, Series, runs_of
 
 
 @dataclass(frozen=True)
-class Stop:
-    """The first suggestion to stop in a run.
-
-    round, labels, score: where it was made. rise: by how much the test score was higher at best in the rounds looked
-    at after it. right: whether it did not rise by more than the gain. rise is NaN and right None if the run ended too
-    early to judge it. saved: labels that running to the end would have taken more.
-    """
+class _Suggestion:
+    """Where in a run it was made: round, labels, and the score on the test tiles."""
 
     series: Series
     variant: str
@@ -32,24 +27,29 @@ class Stop:
     round: int
     labels: int
     score: float
+
+
+@dataclass(frozen=True)
+class Stop(_Suggestion):
+    """The first suggestion to stop in a run.
+
+    rise: by how much the test score was higher at best in the rounds looked at after it. right: whether it did not rise
+    by more than the gain. rise is NaN and right None if the run ended too early to judge it. saved: labels that running
+    to the end would have taken more.
+    """
+
     rise: float
     right: bool | None
     saved: int
 
 
 @dataclass(frozen=True)
-class GoalStop:
+class GoalStop(_Suggestion):
     """The first round of a run whose estimate says that the goal is reached: its interval lies at or above it.
 
-    round, labels, score: where that was. right: whether the score on the test tiles was at the goal, too.
+    right: whether the score on the test tiles was at the goal, too.
     """
 
-    series: Series
-    variant: str
-    seed: int
-    round: int
-    labels: int
-    score: float
     right: bool
 
 
@@ -82,7 +82,7 @@ class Stops:
     @property
     def right_interval(self) -> tuple[float, float] | None:
         """Wilson's 95 % interval of the share that was right; None if none was judged."""
-        return wilson_interval(self.right / self.judged, self.judged) if self.judged else None
+        return _share_interval(self.right, self.judged)
 
     @property
     def goals_right(self) -> int:
@@ -92,8 +92,7 @@ class Stops:
     @property
     def goals_interval(self) -> tuple[float, float] | None:
         """Wilson's 95 % interval of the share of these; None if the estimate never said so."""
-        count = len(self.goal_stops)
-        return wilson_interval(self.goals_right / count, count) if count else None
+        return _share_interval(self.goals_right, len(self.goal_stops))
 
     @property
     def mean_rise(self) -> float:
@@ -110,6 +109,10 @@ class Stops:
     def coverage(self) -> float:
         """The share of intervals that hold the score on the test tiles; 0.95 is meant. NaN if there is none."""
         return self.covered / self.intervals if self.intervals else math.nan
+
+
+def _share_interval(right: int, count: int) -> tuple[float, float] | None:
+    return wilson_interval(right / count, count) if count else None
 
 
 def stops(

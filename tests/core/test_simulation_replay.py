@@ -18,7 +18,7 @@ from quadrat.core.project.answers import current_answers
 from quadrat.core.rounds import query
 from quadrat.core.simulation.dataset import Dataset, Vectors
 from quadrat.core.simulation.plan import Plan
-from quadrat.core.simulation.replay import parts_of, remembering, replay, turns
+from quadrat.core.simulation.replay import askable, remembering, replay, turns
 from quadrat.core.simulation.splits import Split, thinned
 from quadrat.core.strategies.registry import STRATEGIES
 
@@ -96,7 +96,7 @@ def test_nothing_of_a_test_tile_has_a_part_in_a_choice(mode, variant, strategy, 
     split = make_split()
     plan = Plan(strategy, learner, budget=12, rounds=2 if learner is TINY else 3, variant=variant, validation=20)
     rounds = asked_in(plan, dataset, vectors, split)
-    apart = np.concatenate([split.test, parts_of(dataset, vectors, split, plan).validation])
+    apart = np.concatenate([split.test, askable(dataset, vectors, split, plan).validation])
     assert not np.isin(np.concatenate(rounds), apart).any()
 
     rng = np.random.default_rng(5)
@@ -126,7 +126,7 @@ def test_scores_are_those_of_the_learner_on_the_test_tiles(mode):
     plan = Plan("random", QUICK, budget=16, rounds=3, seed=4, validation=40)
     done = list(turns(dataset, vectors, split, plan))
     rows = np.sort(np.concatenate([turn.asked for turn in done]))
-    parts = parts_of(dataset, vectors, split, plan)
+    parts = askable(dataset, vectors, split, plan)
     head = fit(
         "linear",
         Task(
@@ -215,7 +215,7 @@ def test_each_seed_draws_a_validation_sample_of_its_own_and_never_asks_for_it():
     drawn = set()
     for seed in (0, 1):
         plan = Plan("margin", QUICK, budget=10, rounds=3, seed=seed, validation=30)
-        validation = parts_of(dataset, vectors, split, plan).validation
+        validation = askable(dataset, vectors, split, plan).validation
         assert np.isin(validation, split.pool).all()
         assert not np.isin(validation, [turn.asked for turn in turns(dataset, vectors, split, plan)]).any()
         drawn.add(tuple(validation.tolist()))
