@@ -57,22 +57,6 @@ def stop_set(rows: Indices, seed: int = 0) -> Indices:
     return np.sort(np.random.default_rng(seed).permutation(rows)[:STOP_SET])
 
 
-def agreement(
-    before: Floats,
-    now: Floats,
-    mode: Mode,
-    *,
-    seen_before: NDArray[np.bool_] | None = None,
-    seen: NDArray[np.bool_] | None = None,
-) -> float:
-    """How far two models decide alike on the same tiles, by their probabilities (n, C): see :func:`kappa`.
-
-    Each decides among the classes that had been labelled by then, (C,), by default all. A class that a model did not
-    know has NaN.
-    """
-    return kappa(decide(before, mode, seen_before), decide(now, mode, seen), mode)
-
-
 def kappa(before: NDArray[np.bool_], now: NDArray[np.bool_], mode: Mode) -> float:
     """Cohen's kappa between two models' decisions (n, C) on the same tiles.
 

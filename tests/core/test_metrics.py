@@ -5,7 +5,7 @@ import pytest
 
 from quadrat.core.metrics import decide, position_of, scores, uncertainty
 from quadrat.core.project.scores import wilson_interval
-from quadrat.core.stability import agreement, score_interval
+from quadrat.core.stability import kappa, score_interval
 
 NAN = np.nan
 SEEN = np.array([True, True, False])
@@ -53,9 +53,10 @@ def test_a_tile_that_cannot_be_predicted_is_wrong_whatever_its_class():
 def test_each_model_agrees_by_the_classes_that_it_could_decide_for():
     before = np.array([[0.4, 0.0, 0.6], [0.2, 0.7, 0.1], [0.2, 0.7, 0.1]])
     now = np.array([[0.9, 0.0, 0.1], [0.2, 0.7, 0.1], [0.1, 0.2, 0.7]])
-    assert agreement(before, now, "single", seen_before=SEEN, seen=SEEN) == 1.0
-    assert agreement(before, now, "single", seen_before=SEEN) < 1.0
-    assert agreement(before, now, "single", seen=SEEN) < 1.0
+    seen_before, seen = decide(before, "single", SEEN), decide(now, "single", SEEN)
+    assert kappa(seen_before, seen, "single") == 1.0
+    assert kappa(seen_before, decide(now, "single"), "single") < 1.0
+    assert kappa(decide(before, "single"), seen, "single") < 1.0
 
 
 def test_scores_by_hand():

@@ -8,9 +8,11 @@ import pytest
 from sklearn.metrics import f1_score
 
 from quadrat.core.errors import UsageError
+from quadrat.core.metrics import decide
 from quadrat.core.project.scores import known_interval, tiles_missing, wilson_interval
 from quadrat.core.project.stopping import AHEAD, CALM, LITTLE, WINDOW, Checked, advise, checked, goal_of, set_goal
-from quadrat.core.stability import STOP_SET, agreement, score_interval, stop_set
+from quadrat.core.stability import STOP_SET, score_interval, stop_set
+from quadrat.core.stability import kappa as kappa_of
 
 from .scene_factory import new_project
 
@@ -70,6 +72,11 @@ def test_without_a_class_in_answers_and_predictions_nothing_is_known_of_f1():
 def test_one_tile_says_little():
     low, high = score_interval(np.array([[0.9, 0.9]]), np.array([[1, 0]]), "multi")
     assert high - low > 0.6
+
+
+def agreement(before, now, mode):
+    """Of two models, by their probabilities."""
+    return kappa_of(decide(before, mode), decide(now, mode), mode)
 
 
 def kappa_by_hand(one, other):
